@@ -1,0 +1,72 @@
+"""goodfit trains neural networks, reads how the training went, says what is wrong, and mends it.
+
+Importing goodfit is cheap: neither keras, jax, pandas nor matplotlib is imported before a name that needs it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if "keras" not in sys.modules:  # Keras reads its backend once, at its first import
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "fit": "goodfit.api",
+    "train": "goodfit.api",
+    "predict": "goodfit.api",
+    "diagnose": "goodfit.api",
+    "read": "goodfit.api",
+    "load": "goodfit.api",
+    "FitResult": "goodfit.api",
+    "Change": "goodfit.values",
+    "Dataset": "goodfit.values",
+    "Diagnosis": "goodfit.values",
+    "Finding": "goodfit.values",
+    "Recipe": "goodfit.values",
+    "Run": "goodfit.values",
+    "Study": "goodfit.values",
+    "Trial": "goodfit.values",
+    "GoodfitError": "goodfit.errors",
+    "InputError": "goodfit.errors",
+}
+
+if TYPE_CHECKING:
+    from goodfit.api import FitResult, diagnose, fit, load, predict, read, train
+    from goodfit.errors import GoodfitError, InputError
+    from goodfit.values import Change, Dataset, Diagnosis, Finding, Recipe, Run, Study, Trial
+
+__all__ = [
+    "Change",
+    "Dataset",
+    "Diagnosis",
+    "Finding",
+    "FitResult",
+    "GoodfitError",
+    "InputError",
+    "Recipe",
+    "Run",
+    "Study",
+    "Trial",
+    "__version__",
+    "diagnose",
+    "fit",
+    "load",
+    "predict",
+    "read",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'goodfit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

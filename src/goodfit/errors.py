@@ -1,0 +1,41 @@
+"""The exceptions that goodfit raises: only wrong input raises, a failed training is data."""
+
+from __future__ import annotations
+
+
+class GoodfitError(Exception):
+    """Base of every exception that goodfit raises on purpose."""
+
+
+class InputError(GoodfitError, ValueError):
+    """What was given can't be used: the message names the place and what to do.
+
+    Args:
+        problem: one sentence that names the file, column, row or argument.
+        remedy: one sentence that says what to do instead, or `""`.
+
+    Example:
+        >>> str(InputError("the column 'mgp' is not in the table.", "Did you mean 'mpg'?"))
+        "the column 'mgp' is not in the table. Did you mean 'mpg'?"
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem} {remedy}".strip())
+        self.problem = problem
+        self.remedy = remedy
+
+
+class ExistsError(InputError):
+    """Something would have been overwritten that was not meant to be."""
+
+
+class Interrupted(GoodfitError):
+    """The user interrupted the work; what had been finished by then was saved.
+
+    Args:
+        saved: where the finished part lies, or `None` when there was nothing to save.
+    """
+
+    def __init__(self, saved: str | None = None) -> None:
+        super().__init__("interrupted" if saved is None else f"interrupted; what was done is in {saved}")
+        self.saved = saved

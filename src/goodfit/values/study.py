@@ -1,0 +1,137 @@
+"""`Trial` and `Study`: changes with the runs before and after, and the one look at the test rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from goodfit.values.change import Change
+from goodfit.values.dataset import Dataset, Task
+from goodfit.values.finding import Diagnosis
+from goodfit.values.run import Run
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well one model did on one part of the rows, in one metric.
+
+    Args:
+        model: who: `network`, `linear`, `gradient boosting`, `mean` or `prior`.
+        split: on which rows: `validation` or `test`.
+        metric: the metric's name: `mae`, `rmse`, `r2`, `accuracy`, `log_loss`, `roc_auc`, `f1_macro`.
+        value: the score, in `unit`.
+        low: lower end of its 95 % bootstrap interval over the rows, where one was computed.
+        high: upper end.
+        unit: the target's own unit (its column's name), or `""` for a ratio.
+        greater_is_better: whether more is better.
+        spread: the same metric for each seed's network, in the order of the seeds.
+    """
+
+    model: str
+    split: str
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    greater_is_better: bool = False
+    spread: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Score:
+        """The score that `to_dict` wrote."""
+        return cls(**{**data, "spread": tuple(data.get("spread", ()))})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A change's effect on the endpoint, over paired seeds.
+
+    Args:
+        endpoint: what was compared.
+        effect: after minus before, mean over the pairs.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        pairs: number of pairs.
+        better: whether the change is better beyond seed noise.
+    """
+
+    endpoint: str
+    effect: float
+    low: float
+    high: float
+    pairs: int
+    better: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One change with the run after it; the first trial of a study has no change: it is the baseline.
+
+    Args:
+        run: what happened.
+        diagnosis: what that says.
+        change: what was changed against the trial before, `None` for the baseline.
+        comparison: with the run before, `None` for the baseline.
+        kept: whether the study went on from here.
+    """
+
+    run: Run
+    diagnosis: Diagnosis
+    change: Change | None = None
+    comparison: Comparison | None = None
+    kept: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The ladder of trials and the one look at the test rows at its end.
+
+    Args:
+        trials: the first is the baseline.
+        task: what the target asks for.
+        scores: of the network and of the baselines, on the validation rows and on the test rows.
+        predictions: for the test rows: `row` (number in the table as read), `true` and `predicted` in the target's
+            own units or labels, and for classes `probability` of shape (rows, classes).
+        dataset: the rows, where they are at hand (not saved with the study).
+        about: columns, notes, split, target, classes of the data, as plain data (saved with the study).
+        name: what the study is called.
+        folder: where it was saved, or `None`.
+    """
+
+    trials: tuple[Trial, ...]
+    task: Task
+    scores: tuple[Score, ...] = ()
+    predictions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    dataset: Dataset | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "study"
+    folder: str | None = None
+
+    @property
+    def best(self) -> Trial:
+        """The trial that the study ended with."""
+        return [trial for trial in self.trials if trial.kept][-1]
+
+    @property
+    def run(self) -> Run:
+        """The run that the study ended with."""
+        return self.best.run
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What that run's curves, data and setup say."""
+        return self.best.diagnosis
+
+    @property
+    def test(self) -> tuple[Score, ...]:
+        """The network's scores on the test rows."""
+        return tuple(s for s in self.scores if s.split == "test" and s.model == "network")
