@@ -11,8 +11,6 @@ Task = Literal["regression", "binary", "multiclass"]
 ColumnKind = Literal[
     "number", "category", "date", "boolean", "identifier", "constant", "empty", "text", "target", "role"
 ]
-    "number", "category", "date", "boolean", "identifier", "constant", "empty", "text", "target", "role"
-]
 
 
 @dataclass(frozen=True)

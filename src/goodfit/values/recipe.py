@@ -51,7 +51,7 @@ class Recipe:
         portable: can be rebuilt in another process.
 
     Example:
-        >>> recipe = Recipe(model={"class_name": "Sequential"}, optimizer={"class_name": "Adam"}, loss="mse", epochs=700)
+        >>> recipe = Recipe(model={"class_name": "Sequential"}, optimizer={"class_name": "Adam"}, loss="mse")
         >>> Recipe.from_dict(recipe.to_dict()) == recipe
         True
     """
