@@ -1,0 +1,172 @@
+"""A new folder, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from goodfit.errors import ExistsError, InputError
+
+RUN = "run.json"
+STUDY = "study.json"
+
+_OTHER_NAME = "Give another name (--name)."
+_OVERWRITE = "Give another name (--name), or --overwrite to replace it."
+_OTHER_PLACE = "Give a folder that can be written (--out)."
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """A folder that comes to be whole or not at all: yields a staging folder beside it, and renames that at the end.
+
+    Where the block raises, the staging folder and the parents made for it are removed. Should another process have
+    made the folder meanwhile, the work is kept under the next free name and `ExistsError` says which.
+
+    Args:
+        path: the folder to make; its parents are made too. An empty folder that is already there is taken.
+        overwrite: replace a saved run or study that is already there, once the new one is complete.
+
+    Yields:
+        the folder to write into, on the same disk.
+
+    Raises:
+        ExistsError: the folder is there and not empty.
+        InputError: it can't be written.
+
+    Example:
+        >>> import tempfile
+        >>> runs = tempfile.mkdtemp()
+        >>> with new_folder(f"{runs}/mine") as staging:
+        ...     _ = (staging / "note.txt").write_text("whole")
+        >>> os.listdir(f"{runs}/mine")
+        ['note.txt']
+    """
+    _refuse_existing(path, overwrite)
+    target = Path(os.path.realpath(path))
+    made: list[Path] = []
+    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        try:
+            _make_parents(target.parent, made)
+            staging.mkdir()
+        except (OSError, ValueError) as error:
+            raise _unwritable(path, error) from error
+        yield staging
+        _move_into_place(staging, target, path, overwrite)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        for parent in reversed(made):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def check_new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Say now, before hours of work, whether `new_folder` could make this folder. Leaves nothing behind.
+
+    Args:
+        path: the folder that will be made.
+        overwrite: whether a saved run or study there would be replaced.
+
+    Raises:
+        ExistsError: the folder is there and not empty.
+        InputError: it can't be written.
+
+    Example:
+        >>> check_new_folder("runs/not-there-yet")
+    """
+    _refuse_existing(path, overwrite)
+    target = Path(os.path.realpath(path))
+    made: list[Path] = []
+    try:
+        _make_parents(target.parent, made)
+        probe = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        probe.mkdir()
+        probe.rmdir()
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    finally:
+        for parent in reversed(made):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+
+
+def holds(folder: str | os.PathLike[str]) -> Literal["run", "study"] | None:
+    """What was saved in that folder: a study (also where its one run lies beside it), a run, or nothing known.
+
+    Example:
+        >>> holds("no-such-folder") is None
+        True
+    """
+    folder = Path(folder)
+    if (folder / STUDY).is_file():
+        return "study"
+    return "run" if (folder / RUN).is_file() else None
+
+
+def _refuse_existing(path: str | os.PathLike[str], overwrite: bool) -> None:
+    target = Path(path)
+    try:
+        if not target.exists():
+            return
+        if not target.is_dir():
+            raise ExistsError(f"{target} is a file, where a folder is to be made.", _OTHER_NAME)
+        if next(target.iterdir(), None) is None:
+            return
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    if not overwrite:
+        raise ExistsError(f"{target} is already there.", _OVERWRITE)
+    if holds(target) is None:
+        raise ExistsError(f"{target} holds no saved run, so it is not replaced.", _OTHER_NAME)
+
+
+def _make_parents(folder: Path, made: list[Path]) -> None:
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for parent in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # made by another process meanwhile
+            parent.mkdir()
+            made.append(parent)
+
+
+def _move_into_place(staging: Path, target: Path, path: str | os.PathLike[str], overwrite: bool) -> None:
+    old = None
+    if target.is_dir() and next(target.iterdir(), None) is not None:
+        if overwrite and holds(target) is not None:
+            old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
+            target.rename(old)
+    elif target.is_dir():
+        target.rmdir()  # empty; a rename would refuse it on some systems
+    try:
+        staging.rename(target)
+    except OSError as error:
+        if old is not None:
+            old.rename(target)
+            raise
+        other = _next_free(target)
+        staging.rename(other)
+        raise ExistsError(
+            f"{path} was made by somebody else meanwhile, so this one was saved as {other.name}.", "Nothing was lost."
+        ) from error
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _next_free(target: Path) -> Path:
+    k = 2
+    while (other := target.with_name(f"{target.name}-{k}")).exists():
+        k += 1
+    return other
+
+
+def _unwritable(path: str | os.PathLike[str], error: Exception) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return InputError(f"{os.fspath(path)} can't be written: {reason}.", _OTHER_PLACE)
