@@ -78,15 +78,16 @@ def write_history(run: Run, file: Path) -> None:
                 writer.writerow([epoch, seed, *(_text(curve[s][e]) for curve in curves)])
 
 
-def read_history(file: Path, names: list[str], seeds: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def read_history(file: Path, names: list[str], seeds: tuple[int, ...]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     rows = _read_csv(file, ["epoch", "seed", *names])
-    if len(rows) % max(seeds, 1) or (rows and not seeds):
-        raise ValueError(f"{len(rows)} lines can't be divided among {seeds} seeds")
-    epochs = len(rows) // max(seeds, 1)
+    epochs = len(rows) // max(len(seeds), 1)
+    first = [row[0] for row in rows[:epochs]]
+    if [row[:2] for row in rows] != [[epoch, str(seed)] for seed in seeds for epoch in first]:
+        raise ValueError(f"its lines are not {epochs} epochs of each of the seeds {list(seeds)}")
     values = np.array([[_number(cell) for cell in row[2:]] for row in rows], dtype=np.float64)
-    values = values.reshape(seeds, epochs, len(names))
+    values = values.reshape(len(seeds), epochs, len(names))
     curves = {name: np.ascontiguousarray(values[:, :, k]) for k, name in enumerate(names)}
-    return _numbers([row[0] for row in rows[:epochs]]), curves
+    return _numbers(first), curves
 
 
 def write_signals(run: Run, file: Path) -> None:
@@ -99,7 +100,7 @@ def write_signals(run: Run, file: Path) -> None:
 
 def read_signals(file: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The signals, and the epochs of their samples."""
-    with np.load(file, allow_pickle=False) as archive:
+    with file.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
         signals = {name: archive[name] for name in archive.files}
     return signals, signals.pop(_SIGNAL_EPOCHS)
 
@@ -113,7 +114,9 @@ def write_predictions(study: Study, file: Path) -> dict[str, Any]:
         kind = {"b": "boolean", "i": "integer", "u": "integer", "f": "number"}.get(array.dtype.kind, "text")
         names = [key] if array.ndim == 1 else _class_columns(key, array.shape[1], study.about.get("classes", ()))
         layout[key] = {"type": kind, "columns": names, "matrix": array.ndim == 2}
-        columns += [[_text(value) for value in column] for column in array.reshape(len(array), -1).T.tolist()]
+        columns += [
+            [_text(value) for value in column] for column in (array[:, None] if array.ndim == 1 else array).T.tolist()
+        ]
     header = [name for entry in layout.values() for name in entry["columns"]]
     with file.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")

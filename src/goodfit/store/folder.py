@@ -47,22 +47,13 @@ def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
         ['note.txt']
     """
     _refuse_existing(path, overwrite)
-    target = Path(os.path.realpath(path))
     made: list[Path] = []
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            _make_parents(target.parent, made)
-            staging.mkdir()
-        except (OSError, ValueError) as error:
-            raise _unwritable(path, error) from error
+        target, staging = _stage(path, made)
         yield staging
         _move_into_place(staging, target, path, overwrite)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        for parent in reversed(made):
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        _undo(made)
         raise
 
 
@@ -81,19 +72,11 @@ def check_new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> N
         >>> check_new_folder("runs/not-there-yet")
     """
     _refuse_existing(path, overwrite)
-    target = Path(os.path.realpath(path))
     made: list[Path] = []
     try:
-        _make_parents(target.parent, made)
-        probe = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        probe.mkdir()
-        probe.rmdir()
-    except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        _stage(path, made)
     finally:
-        for parent in reversed(made):
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        _undo(made)
 
 
 def holds(folder: str | os.PathLike[str]) -> Literal["run", "study"] | None:
@@ -112,29 +95,40 @@ def holds(folder: str | os.PathLike[str]) -> Literal["run", "study"] | None:
 def _refuse_existing(path: str | os.PathLike[str], overwrite: bool) -> None:
     target = Path(path)
     try:
-        if not target.exists():
-            return
-        if not target.is_dir():
-            raise ExistsError(f"{target} is a file, where a folder is to be made.", _OTHER_NAME)
-        if next(target.iterdir(), None) is None:
-            return
-    except (OSError, ValueError) as error:
+        there, folder = target.exists(), target.is_dir()
+        empty = folder and next(target.iterdir(), None) is None
+    except OSError as error:
         raise _unwritable(path, error) from error
-    if not overwrite:
+    if there and not folder:
+        raise ExistsError(f"{target} is a file, where a folder is to be made.", _OTHER_NAME)
+    if folder and not empty and not overwrite:
         raise ExistsError(f"{target} is already there.", _OVERWRITE)
-    if holds(target) is None:
+    if folder and not empty and holds(target) is None:
         raise ExistsError(f"{target} holds no saved run, so it is not replaced.", _OTHER_NAME)
 
 
-def _make_parents(folder: Path, made: list[Path]) -> None:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for parent in reversed(missing):
-        with contextlib.suppress(FileExistsError):  # made by another process meanwhile
-            parent.mkdir()
-            made.append(parent)
+def _stage(path: str | os.PathLike[str], made: list[Path]) -> tuple[Path, Path]:
+    """The folder to be made, and a staging folder beside it; every folder it makes is appended to `made`."""
+    try:
+        target = Path(os.path.realpath(path))
+        missing = [parent for parent in target.parents if not parent.exists()]
+        staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        for folder in [*reversed(missing), staging]:
+            with contextlib.suppress(FileExistsError):  # made by another process meanwhile
+                folder.mkdir()
+                made.append(folder)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    return target, staging
+
+
+def _undo(made: list[Path]) -> None:
+    """Remove the staging folder, and the parents made for it where nothing else has come into them."""
+    for folder in reversed(made):
+        if folder.name.startswith(".") and folder.suffix == ".part":
+            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _move_into_place(staging: Path, target: Path, path: str | os.PathLike[str], overwrite: bool) -> None:

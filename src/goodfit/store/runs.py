@@ -108,7 +108,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
             "name": about["name"],
         }
     with files.reading(folder / HISTORY):
-        epoch, curves = files.read_history(folder / HISTORY, names, len(fields["seeds"]))
+        epoch, curves = files.read_history(folder / HISTORY, names, fields["seeds"])
     with files.reading(folder / SIGNALS):
         signals, signal_epochs = files.read_signals(folder / SIGNALS)
     recipe = None
