@@ -1,0 +1,266 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from goodfit import __version__
+from goodfit.cli import options
+from goodfit.cli.answer import FAIL_ON_MET, FAILED, WRONG, answering, complain, page, put_data, say
+from goodfit.cli.options import (
+    Debug,
+    Decimal,
+    Encoding,
+    Json,
+    Na,
+    Names,
+    Quiet,
+    RunFolder,
+    Sep,
+    Sheet,
+    Table,
+    Thousands,
+)
+from goodfit.cli.progress import progress
+from goodfit.errors import InputError
+
+if TYPE_CHECKING:
+    from goodfit.values import Diagnosis, Run
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"goodfit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def goodfit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train a neural network, read how the training went, say what is wrong."""
+
+
+@app.command()
+def train(
+    table: Table,
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    task: Annotated[
+        Literal["regression", "binary", "multiclass"] | None,
+        typer.Option(help="What the target asks for; found out where not given."),
+    ] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column that holds codes. May be repeated.")
+    ] = None,
+    numeric: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column that holds quantities. May be repeated.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out. May be repeated.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Rows of one value of this column stay in one part.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Validate and test on the latest rows by this column.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(metavar="FILE", help="A table of test rows of the same form.")] = None,
+    validation: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of the rows that choose epoch and model.")
+    ] = 0.2,
+    test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows that are looked at once.")] = 0.2,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Networks to train, each from its own seed.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The root of every random draw.")] = 0,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Passes over the training rows, at most.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the run's folder is made.")] = Path("runs"),
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The run's name; the table's where not given.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a saved run of that name.")] = False,
+    names: Names = None,
+    sep: Sep = None,
+    na: Na = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train networks on a table, say how well they fit, and save model and report."""
+    with answering(debug):
+        with progress(quiet) as report:
+            from goodfit import api
+
+            study = api.train(
+                table,
+                target,
+                task=task,
+                seeds=seeds,
+                seed=seed,
+                epochs=epochs,
+                out=out,
+                name=name,
+                overwrite=overwrite,
+                categorical=tuple(categorical or ()),
+                numeric=tuple(numeric or ()),
+                drop=tuple(drop or ()),
+                group=group,
+                time=time,
+                test=test,
+                validation=validation,
+                test_size=test_size,
+                command=shlex.join(["goodfit", *sys.argv[1:]]),
+                report=report,
+                **options.reading(names, sep, na, decimal, thousands, encoding, sheet),
+            )
+        if json:
+            from goodfit.report import study_json
+
+            put_data(study_json(study))
+        else:
+            from goodfit.report import terminal
+
+            with page() as console:
+                terminal(study, console=console)
+
+
+@app.command()
+def diagnose(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Training logs or run folders; - is stdin.")],
+    loss: Annotated[str | None, typer.Option(metavar="NAME", help="The log's name of the training loss.")] = None,
+    val_loss: Annotated[str | None, typer.Option(metavar="NAME", help="The log's name of the validation loss.")] = None,
+    fail_on: Annotated[
+        list[str] | None, typer.Option(metavar="SLUG", help="Exit with 3 where this is found. May be repeated.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Read the curves of any training log and say what they show."""
+    with answering(debug):
+        unwanted = _known(fail_on or [])
+        answers: list[tuple[str, Run, Diagnosis]] = []
+        codes = [0]
+        for path in paths:
+            try:
+                for run, diagnosis in _diagnosed(path, loss, val_loss):
+                    answers.append((path, run, diagnosis))
+                    if not json:
+                        _show(run, diagnosis, heading=path if len(paths) > 1 else "")
+                    codes.append(_judged(path, diagnosis, unwanted))
+            except Exception as error:  # the other files are still answered
+                codes.append(complain(error, debug))
+        if json:
+            put_data(_answers_json(answers))
+        raise typer.Exit(next(code for code in (FAILED, WRONG, FAIL_ON_MET, 0) if code in codes))
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    table: Table,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; stdout where not given.")
+    ] = None,
+    names: Names = None,
+    sep: Sep = None,
+    na: Na = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Predict the target of new rows; every row is kept, in its order.
+
+    The table is read as the one that the network was trained on, unless told otherwise.
+    """
+    with answering(debug):
+        from goodfit import api
+
+        how = options.reading(names, sep, na, decimal, thousands, encoding, sheet)
+        frame = api.predict(run, table, out=out, **how)
+        if json:
+            put_data(frame.to_json(orient="records", lines=False, indent=2, force_ascii=False) + "\n")
+        elif out is None:
+            put_data(frame.to_csv(index=False, lineterminator="\n"))
+        else:
+            say(f"{len(frame)} rows in {out}")
+
+
+def _known(slugs: list[str]) -> list[str]:
+    """The slugs of `--fail-on`; one that no check has would never be met, so it is refused."""
+    if not slugs:
+        return slugs
+    import difflib
+    from typing import get_args
+
+    from goodfit import checks
+    from goodfit.values import Verdict
+
+    known = sorted({*checks.slugs(), *get_args(Verdict)})
+    for slug in slugs:
+        if slug not in known:
+            near = difflib.get_close_matches(slug, known, n=1)
+            raise InputError(
+                f"--fail-on: no finding is called {slug!r}.",
+                f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}.",
+            )
+    return slugs
+
+
+def _diagnosed(path: str, loss: str | None, val_loss: str | None) -> list[tuple[Run, Diagnosis]]:
+    """The runs of a log, diagnosed now; of a saved run, what was said with its data at hand."""
+    from goodfit import api, store
+    from goodfit.values import Study
+
+    if store.holds(path) is None:
+        return [(run, api.diagnose(run)) for run in api.read(path, loss=loss, val_loss=val_loss)]
+    saved = api.load(path)
+    if isinstance(saved, Study):
+        return [(saved.run, saved.diagnosis)]
+    return [(saved, store.load_diagnosis(path) or api.diagnose(saved))]
+
+
+def _answers_json(answers: list[tuple[str, Run, Diagnosis]]) -> str:
+    """What `--json` prints: the public form, and the run's name, for a file may hold several."""
+    from goodfit.report.contract import diagnosis_json
+    from goodfit.values._json import dumps
+
+    data = diagnosis_json((path, diagnosis) for path, _, diagnosis in answers)
+    for entry, (_, run, _) in zip(data["runs"], answers, strict=True):
+        entry["name"] = run.name
+    return dumps(data)
+
+
+def _show(run: Run, diagnosis: Diagnosis, heading: str) -> None:
+    from rich.text import Text
+
+    from goodfit.report import terminal
+
+    with page() as console:
+        if heading:
+            console.print(Text(heading, style="bold"), soft_wrap=True)
+        terminal(run, console=console, diagnosis=diagnosis)
+        if heading:
+            console.print()
+
+
+def _judged(path: str, diagnosis: Diagnosis, unwanted: list[str]) -> int:
+    met = [slug for slug in unwanted if slug == diagnosis.verdict or slug in {f.slug for f in diagnosis.found}]
+    for slug in met:
+        say(f"--fail-on {slug}: found in {path}")
+    return FAIL_ON_MET if met else 0
