@@ -1,0 +1,7 @@
+"""The verbs: what goodfit does, each from start to end. The only place that joins the packages."""
+
+from goodfit.api.fitting import FitResult, fit
+from goodfit.api.reading import diagnose, load, read
+from goodfit.api.tables import predict, train
+
+__all__ = ["FitResult", "diagnose", "fit", "load", "predict", "read", "train"]
