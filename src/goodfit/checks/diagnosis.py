@@ -1,0 +1,132 @@
+"""`diagnose`: every check's finding, most important first, and the one verdict."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+from goodfit.checks import thresholds
+from goodfit.checks.case import Case, Check
+from goodfit.values import Dataset, Diagnosis, Finding, Run, Verdict
+
+_FAULTS: tuple[Verdict, ...] = (
+    "diverged", "not-learning", "unstable", "unfinished", "underfitting", "overfitting",
+)  # fmt: skip
+"""The verdicts that a finding of the same slug gives, the one that makes the others meaningless first."""
+
+_SEVERITY = {"high": 0, "medium": 1, "low": 2, "none": 3}
+
+
+@cache
+def all_checks() -> tuple[Check, ...]:
+    """Every check of this package's modules, in the order of the modules' names and of their lines.
+
+    Example:
+        >>> "overfitting" in {check.slug for check in all_checks()}
+        True
+    """
+    package = importlib.import_module("goodfit.checks")
+    modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    found = {id(v): v for module in modules for v in vars(module).values() if isinstance(v, Check)}
+    return tuple(found.values())
+
+
+def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
+    """Say what a run's curves, measurements, data and setup tell.
+
+    The verdict is the first of diverged, not-learning, unstable, unfinished, underfitting and overfitting that was
+    found (divergence of a minority of the seeds does not count); `balanced` where none was and the validation loss is
+    acceptable; `insufficient-evidence` where the curves don't allow for that, with the cheapest measurement that
+    would settle it.
+
+    Args:
+        run: what happened.
+        dataset: the rows it was trained on, for what only they can tell.
+
+    Returns:
+        One verdict with its reason; the findings: found, with the root of a symptom before it, then clear, then not
+        applicable.
+
+    Example:
+        >>> import numpy as np
+        >>> epoch = np.arange(100)
+        >>> fall = np.exp(-epoch / 15)
+        >>> diagnose(Run.from_history({"loss": fall + 0.1, "val_loss": fall + 0.12})).verdict
+        'balanced'
+        >>> diagnose(Run.from_history({"loss": fall, "val_loss": fall + epoch / 200})).verdict
+        'overfitting'
+    """
+    case = Case(run, dataset)
+    checks = all_checks()
+    findings = [check(case) for check in checks]
+    by_slug = {finding.slug: finding for finding in findings}
+    verdict, reason = _verdict(case, by_slug)
+    explains = {check.slug: check.explains for check in checks}
+    return Diagnosis(verdict, reason, _ordered(findings, verdict, explains))
+
+
+def _verdict(case: Case, findings: dict[str, Finding]) -> tuple[Verdict, str]:
+    reading = case.reading
+    diverged = float(reading.diverged.mean()) if len(reading.diverged) else 0.0
+    lone = ""
+    if 0 < diverged < thresholds.DIVERGED_SHARE:
+        lone = f" ({int(reading.diverged.sum())} of {len(reading.diverged)} seeds diverged; this is of the others.)"
+    for slug in _FAULTS:
+        finding = findings.get(slug)
+        if (
+            finding is None
+            or finding.status != "found"
+            or (slug == "diverged" and diverged < thresholds.DIVERGED_SHARE)
+        ):
+            continue
+        return slug, finding.message + ("" if slug in ("diverged", "unstable") else lone)
+    missing = _what_is_missing(case, findings)
+    if missing is not None:
+        return "insufficient-evidence", missing + lone
+    return "balanced", "Validation loss has settled near its lowest level, close enough to the training loss." + lone
+
+
+def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
+    """Why no verdict can be given, with the cheapest measurement that would settle it; `None` where one can."""
+    reading = case.reading
+    if not any(c is not None and len(c.y) for c in (*reading.train, *reading.validation)):
+        return "No loss was logged: log the loss of each epoch."
+    if not reading.trains() and not reading.validations():
+        return f"Fewer than {thresholds.MIN_POINTS} finite values of a loss were logged: train or log more epochs."
+    if not reading.validations():
+        return "No validation loss was logged, or too little of it: train with validation_split=0.2 or validation_data."
+    if not reading.trains():
+        return "No training loss was logged beside the validation loss: log it, to tell underfitting from overfitting."
+    if findings["not-learning"].status == "not-applicable":
+        return findings["not-learning"].message.capitalize() + " Measure the loss of predicting the mean or the prior."
+    level = sorted(v.at(float(reading.kept[s])) for s, v in reading.validations())
+    middle = level[len(level) // 2]
+    if reading.chance_known or not reading.ratios:
+        if reading.chance_known and middle > (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance:
+            return (
+                f"Validation loss ({middle:.3g}) is no better than chance ({reading.chance:.3g}): measure a "
+                f"linear model's "
+                "validation loss to see whether anything can be learned."
+            )
+        return None
+    if middle > thresholds.POOR_FIT * reading.chance:
+        return (
+            f"Validation loss is still {middle / reading.chance:.0%} of the first epoch's: measure a linear "
+            f"model's validation "
+            "loss to tell a hard table from an underfit network."
+        )
+    return None
+
+
+def _ordered(findings: list[Finding], verdict: str, explains: dict[str, tuple[str, ...]]) -> tuple[Finding, ...]:
+    status = {"found": 0, "clear": 1, "not-applicable": 2}
+
+    def place(finding: Finding) -> tuple[int, int, int]:
+        if finding.status != "found":
+            return status[finding.status], 0, 0
+        if verdict in explains[finding.slug] and finding.severity in ("high", "medium"):
+            return 0, 0, _SEVERITY[finding.severity]
+        return 0, 1 if finding.slug == verdict else 2, _SEVERITY[finding.severity]
+
+    return tuple(sorted(findings, key=place))

@@ -1,0 +1,256 @@
+"""What the two loss curves say of the fit: overfitting, underfitting, unfinished.
+
+All three read smoothed levels (a running median, then local lines over a tenth of the curve), one seed at a time, and
+speak of the run where most seeds agree and the median is relevant. The weights that count are those of the kept epoch
+where the run tells it (best epoch restored), else those of the last epoch: what the curves do after a restored epoch
+is not the kept model's fault.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from goodfit.checks import remedies, thresholds
+from goodfit.checks.case import Case, check, clear, found, not_applicable
+from goodfit.checks.reading import Reading, Series
+from goodfit.values import Evidence, Finding
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One seed's fit: levels of both losses at the weights that count, and what happened since the best epoch."""
+
+    train: float
+    validation: float
+    rise: float  # gain of going back to the best epoch
+    rise_z: float  # the rise over the error of two levels
+    train_fell: bool  # since the best epoch
+
+
+def _fits(reading: Reading) -> list[_Fit]:
+    fits = []
+    for s, train, validation in reading.pairs():
+        kept = min(float(reading.kept[s]), float(validation.t[-1]))
+        level = validation.at(kept)
+        rise = 0.0 if reading.restored[s] else level - validation.lowest
+        error = validation.level_error
+        z = rise / error if error > 0 else (math.inf if rise > 0 else 0.0)
+        before, after = train.at(float(validation.t[validation.best])), train.at(kept)
+        gain = 0.0 if reading.restored[s] else reading.gain(level, validation.lowest)
+        fits.append(_Fit(after, level, gain, z, after < before))
+    return fits
+
+
+def best_baseline(case: Case) -> tuple[str, float] | None:
+    """The better of the linear model and gradient boosting by validation loss, where they were measured."""
+    known = [
+        (label, float(value))
+        for label, name in (("the linear model", "linear_loss"), ("gradient boosting", "boosting_loss"))
+        if (value := case.run.measurements.get(name)) is not None and math.isfinite(value)
+    ]
+    return min(known, key=lambda item: item[1]) if known and case.reading.quantity == "loss" else None
+
+
+@check("overfitting")
+def overfitting(case: Case) -> Finding:
+    """The network fits its training rows at the cost of the others.
+
+    Detected, in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at least
+    `RELEVANT_GAIN`, the rise is more than `LEVEL_Z` standard errors, and the training loss went on falling. Not where
+    the best epoch's weights were kept. (2) Gap: the validation loss at the weights that count lies above the training
+    loss by more than `GAP_SHARE` of itself and more than `GAP_OVER_CHANCE` of chance. Where the best epoch was kept,
+    a baseline has to do clearly better as well, by `UNDERFITTING_GAIN`; without known baselines the gap has to exceed
+    `GAP_SHARE_KEPT`. Where the baselines are known and none does better, a gap is the price of this table and not
+    said. (3) Memorized: the validation loss is no better than a measured chance while the training loss is below
+    `MEMORIZED` of it.
+
+    Why it matters: what the network learned last does not hold for new rows.
+
+    What to try: early stopping with the best epoch restored where the validation loss rose; dropout, an L2 penalty, a
+    smaller network or more rows where the gap is wide. Prechelt (1998), "Early stopping: but when?", for the first.
+    """
+    reading = case.reading
+    fits = _fits(reading)
+    if not fits:
+        return not_applicable("overfitting", _why_no_pair(reading))
+    train, validation = (float(np.median([getattr(f, name) for f in fits])) for name in ("train", "validation"))
+    rise = float(np.median([f.rise for f in fits]))
+    rise_z = float(np.median([f.rise_z for f in fits]))
+    fell = float(np.mean([f.train_fell for f in fits]))
+    gap = validation - train
+    evidence = [
+        Evidence("gain of stopping at the lowest validation loss", rise, thresholds.RELEVANT_GAIN, ">"),
+        Evidence("validation minus training loss over chance", gap / reading.chance, thresholds.GAP_OVER_CHANCE, ">"),
+    ]
+    if rise >= thresholds.RELEVANT_GAIN and rise_z >= thresholds.LEVEL_Z and fell >= thresholds.SEED_SHARE:
+        evidence.insert(1, Evidence("the rise over its error", min(rise_z, 1e6), thresholds.LEVEL_Z, ">"))
+        message = (
+            f"Validation loss rose by {rise:.0%} from its lowest level while training loss went on falling: the "
+            f"epochs after "
+            "it only fitted the training rows."
+        )
+        severity = "high" if rise >= 0.2 else "medium"
+        changes = [remedies.early_stopping(), remedies.add_dropout(), remedies.add_l2(), remedies.narrower()]
+        return found("overfitting", severity, message, evidence, changes)
+
+    kept = float(np.mean(reading.restored[list(reading.good)])) > 0.5
+    baseline = best_baseline(case)
+    behind = reading.gain(validation, baseline[1]) if baseline else math.nan
+    changes = [remedies.add_dropout(), remedies.add_l2(), remedies.narrower(), _more_rows()]
+    if not kept:
+        changes.insert(0, remedies.early_stopping())
+    if reading.chance_known and validation >= (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance:
+        evidence.append(Evidence("training loss over chance", train / reading.chance, thresholds.MEMORIZED, "<"))
+        if train < thresholds.MEMORIZED * reading.chance:
+            message = (
+                "Validation loss is no better than chance while training loss is well below it: rows were memorized."
+            )
+            return found("overfitting", "high", message, evidence, changes)
+    if reading.ratios:
+        limit = thresholds.GAP_SHARE_KEPT if kept and baseline is None else thresholds.GAP_SHARE
+        share = gap / max(validation, thresholds.CHANCE_FLOOR * reading.chance)
+        evidence.append(Evidence("validation minus training loss over validation loss", share, limit, ">"))
+        if baseline:
+            evidence.append(Evidence(f"gain of {baseline[0]}", behind, thresholds.UNDERFITTING_GAIN, ">"))
+        wide = share > limit and gap / reading.chance > thresholds.GAP_OVER_CHANCE
+        excess = baseline is not None and behind >= thresholds.UNDERFITTING_GAIN and train < baseline[1]
+        if (wide and baseline is None) or (excess and gap / reading.chance > thresholds.NOT_LEARNING_GAIN):
+            message = (
+                f"Training loss is {train:.3g} and validation loss {validation:.3g}: the network fits its "
+                f"training rows far "
+                "better than the others"
+            )
+            message += f", on which {baseline[0]} does better ({baseline[1]:.3g})." if baseline else "."
+            return found("overfitting", "medium", message, evidence, changes)
+    message = "Validation loss keeps close to its lowest level and to the training loss."
+    if gap / reading.chance > thresholds.GAP_OVER_CHANCE:
+        message = (
+            "Validation loss keeps close to its lowest level; the gap to the training loss is not clearly a fault."
+        )
+    return clear("overfitting", message, evidence)
+
+
+@check("underfitting")
+def underfitting(case: Case) -> Finding:
+    """The network has not even learned what is in its training rows.
+
+    Detected with baselines (the better of a linear model and gradient boosting, by validation loss): they beat the
+    network's validation loss by at least `UNDERFITTING_GAIN`, and the network's training loss is not better than
+    their *validation* loss, so that
+    the gap to the training rows can't be the reason. Without baselines, curves alone can't tell an underfit network
+    from a hard table: it is said only where chance was measured, the training loss stays above `POOR_FIT` of it and
+    the curve has settled.
+
+    Why it matters: more of the target can be predicted from these inputs than the network does.
+
+    What to try: a higher learning rate, more epochs, a wider or deeper network, less dropout and penalty.
+    """
+    reading = case.reading
+    baseline = best_baseline(case)
+    if not reading.chance_known and baseline is None:
+        return not_applicable(
+            "underfitting",
+            "curves alone can't tell an underfit network from a hard table: it takes the validation loss of a "
+            "linear model or of "
+            "gradient boosting to compare with.",
+        )
+    kept = {s: float(reading.kept[s]) for s in reading.good}
+    train_at = [c.at(kept[s]) for s, c in reading.trains()]
+    validation_at = [c.at(kept[s]) for s, c in reading.validations()]
+    if not train_at and not validation_at:
+        return not_applicable("underfitting", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
+    train = float(np.median(train_at or validation_at))
+    changes = [remedies.raise_learning_rate(3.0), remedies.more_epochs(), remedies.wider(), _less_regularization()]
+    if baseline is not None:
+        label, loss = baseline
+        behind = [reading.gain(v, loss) for v in (validation_at or train_at)]
+        gain, share = float(np.median(behind)), float(np.mean(np.array(behind) >= thresholds.UNDERFITTING_GAIN))
+        evidence = [
+            Evidence(f"gain of {label} over the network", gain, thresholds.UNDERFITTING_GAIN, ">"),
+            Evidence(f"training loss over the validation loss of {label}", train / max(loss, 1e-300), 1.0, ">"),
+        ]
+        if gain >= thresholds.UNDERFITTING_GAIN and share >= thresholds.SEED_SHARE and train >= loss:
+            message = (
+                f"Training loss ({train:.3g}) is no better than what {label} reaches on the validation rows "
+                f"({loss:.3g}): the "
+                "network has not learned what is there."
+            )
+            return found("underfitting", "high" if gain >= 0.3 else "medium", message, evidence, changes)
+        return clear("underfitting", f"The network is not clearly behind {label}, or not for want of fit.", evidence)
+    evidence = [Evidence("training loss over chance", train / reading.chance, thresholds.POOR_FIT, ">")]
+    if train > thresholds.POOR_FIT * reading.chance:
+        message = f"Training loss settled at {train / reading.chance:.0%} of chance: little of the target was learned."
+        return found("underfitting", "medium", message, evidence, changes)
+    return clear("underfitting", "Training loss is well below chance.", evidence)
+
+
+@check("unfinished")
+def unfinished(case: Case) -> Finding:
+    """The loss was still falling by a relevant amount when the training ended.
+
+    Detected: in the last half of the epochs the validation loss falls by more than `TREND_T` standard errors, its
+    lowest level lies at the end, and the fall to expect over as many epochs again (falls over doublings of the epochs
+    shrink by a constant ratio) gains at least `RELEVANT_GAIN`, in most seeds and in the median. Without validation
+    the training loss is read, and twice the gain is asked for, as a training loss can fall on for nothing. Not
+    applicable where the run stopped by itself because validation loss no longer fell.
+
+    Why it matters: the same recipe does better with more epochs.
+
+    What to try: more epochs with early stopping, or a higher learning rate.
+
+    Source of the extrapolation: Hestness et al. (2017), "Deep learning scaling is predictable, empirically".
+    """
+    reading, run = case.reading, case.run
+    curves: list[tuple[int, Series]] = reading.validations()
+    needed = thresholds.RELEVANT_GAIN
+    what = f"validation {reading.quantity}"
+    if not curves:
+        curves, needed, what = reading.trains(), 2 * thresholds.RELEVANT_GAIN, f"training {reading.quantity}"
+    if not curves:
+        return not_applicable("unfinished", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
+    running = [(s, c) for s, c in curves if run.outcomes[s] != "stopped"]
+    if not running:
+        return not_applicable("unfinished", "the run stopped by itself when validation loss no longer fell.")
+    gains = np.array([reading.gain(c.end, c.projected()) for _, c in running])
+    t = np.array([c.late_slope.t for _, c in running])
+    at_end = np.array([c.end - c.lowest <= 2.0 * c.level_error + 1e-12 * abs(c.end) for _, c in running])
+    agree = (gains >= needed) & (t < -thresholds.TREND_T) & at_end
+    share = float(agree.sum()) / len(curves)
+    gain, slope = float(np.median(gains)), float(np.median(t))
+    evidence = [
+        Evidence("gain to expect from twice the epochs", gain, needed, ">"),
+        Evidence("slope of the last half over its error", max(slope, -1e6), -thresholds.TREND_T, "<"),
+        Evidence("share of seeds still improving", share, thresholds.SEED_SHARE, ">"),
+    ]
+    if share >= thresholds.SEED_SHARE and gain >= needed:
+        message = f"The {what} was still falling when the training ended; twice the epochs may gain about {gain:.0%}."
+        changes = [remedies.more_epochs(), remedies.raise_learning_rate(3.0)]
+        return found("unfinished", "high" if gain >= 0.2 else "medium", message, evidence, changes)
+    return clear("unfinished", f"The {what} had settled: more epochs of the same promise little.", evidence)
+
+
+def _why_no_pair(reading: Reading) -> str:
+    if all(c is None for c in reading.validation):
+        return "no validation loss was logged: train with validation_split=0.2 or validation_data."
+    if all(c is None for c in reading.train):
+        return "no training loss was logged beside the validation loss."
+    return f"fewer than {thresholds.MIN_POINTS} finite values of both losses were logged."
+
+
+def _more_rows():
+    return remedies.do(
+        "more-rows",
+        "More rows leave less room for accidents.",
+        "Collect more training rows, or make more of those there are (augmentation).",
+    )
+
+
+def _less_regularization():
+    return remedies.do(
+        "less-regularization",
+        "Dropout and penalties keep a network from fitting.",
+        "Take dropout and weight penalties out, if there are any.",
+    )

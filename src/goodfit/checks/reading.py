@@ -1,0 +1,305 @@
+"""`Reading`: a run's loss curves with their noise, levels and scale, as the checks read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from goodfit.checks import thresholds
+from goodfit.stats import Slope, least_squares_slope, noise_sd, relative_gain, running_median, smooth
+from goodfit.values import Run
+
+_GREATER_IS_BETTER = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "iou", "dice", "map", "score")
+_LOWER_IS_BETTER = ("loss", "mse", "mae", "error", "nll", "perplexity", "rmse", "cost", "crossentropy")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One seed's curve without its gaps.
+
+    Args:
+        t: shape (points,), where each value stands on the run's axis (epochs or steps).
+        y: shape (points,), finite, lower is better.
+        nonfinite: logged values that were not finite.
+        ends_nonfinite: whether the last logged value was one of them.
+    """
+
+    t: np.ndarray
+    y: np.ndarray
+    nonfinite: int = 0
+    ends_nonfinite: bool = False
+
+    @property
+    def enough(self) -> bool:
+        """Whether a trend can be read from it."""
+        return len(self.y) >= thresholds.MIN_POINTS
+
+    @cached_property
+    def window(self) -> int:
+        """Points in the smoothing window: a tenth of the curve, 3 to 201."""
+        return int(np.clip(len(self.y) // 10, 3, 201)) | 1
+
+    @cached_property
+    def robust(self) -> np.ndarray:
+        """The curve without lone spikes: a running median of 5 (of 3 on short curves)."""
+        return running_median(self.y, 5 if len(self.y) >= 20 else 3)
+
+    @cached_property
+    def level(self) -> np.ndarray:
+        """The smoothed curve, shape (points,)."""
+        return smooth(self.robust, self.window)
+
+    @cached_property
+    def noise(self) -> float:
+        """The standard deviation of the noise in the curve's last half (in all of it where that is short)."""
+        tail = self.y[len(self.y) // 2 :] if len(self.y) >= 16 else self.y
+        sd = noise_sd(tail)
+        return 0.0 if math.isnan(sd) else sd
+
+    @property
+    def level_error(self) -> float:
+        """The standard error of the difference of two smoothed levels."""
+        return self.noise * math.sqrt(2.0 / self.window)
+
+    @property
+    def end(self) -> float:
+        """The smoothed curve at its end."""
+        return float(self.level[-1])
+
+    @property
+    def first(self) -> float:
+        """The first logged value, as it is."""
+        return float(self.y[0])
+
+    @cached_property
+    def best(self) -> int:
+        """The index into `t` of the lowest smoothed value."""
+        return int(np.argmin(self.level))
+
+    @property
+    def lowest(self) -> float:
+        """The lowest smoothed value."""
+        return float(self.level[self.best])
+
+    def at(self, t: float) -> float:
+        """The smoothed curve at a place on the axis."""
+        return float(np.interp(t, self.t, self.level))
+
+    @cached_property
+    def late_slope(self) -> Slope:
+        """The slope over the last half of the axis."""
+        half = np.searchsorted(self.t, (self.t[0] + self.t[-1]) / 2)
+        half = min(int(half), max(len(self.t) - thresholds.MIN_POINTS, 0))
+        return least_squares_slope(self.t[half:], self.robust[half:])
+
+    def projected(self) -> float:
+        """The level to expect after as much training again.
+
+        Falls of a power law a + b t^-c over doublings of t, or over any fixed ratio, shrink by a constant factor.
+        That factor is read twice, over doublings (a quarter, half, all of the axis) and closer to the end over ratios
+        of √2, and the smaller fall is expected: an exponential, which bends faster, shows in the second. A factor
+        above 1 counts as 1.
+
+        Source: Domhan, Springenberg and Hutter (2015), Table 1, for power laws of learning curves.
+        """
+        start, length = self.t[0], self.t[-1] - self.t[0]
+        quarter, half, later = (self.at(start + length * share) for share in (0.25, 0.5, math.sqrt(0.5)))
+        if half <= self.end:
+            return self.end
+        octave = _shrinkage(quarter - half, half - self.end)
+        near = _shrinkage(half - later, later - self.end)
+        fall = min((half - self.end) * octave, max(later - self.end, 0.0) * (near + near**2))
+        return self.end - fall
+
+
+def _shrinkage(before: float, last: float) -> float:
+    """A fall over the one before it, from 0 to 1."""
+    return min(max(last, 0.0) / before, 1.0) if before > 0.0 else 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A run's loss curves as the checks read them.
+
+    Args:
+        quantity: what is read: `"loss"`, or `"1 - accuracy"` where only the accuracy was logged.
+        train: one series per seed, or `None` without a curve.
+        validation: likewise.
+        diverged: shape (seeds,), see `diverged` in the checks.
+        kept: for each seed, where on the axis the weights that count were reached: the kept epoch, else the last one.
+        restored: for each seed, whether the kept epoch is known.
+        chance: the loss of predicting the mean or the prior, or what stands for it.
+        chance_known: whether that was measured.
+        ratios: whether the loss has its floor at 0, so that levels may be divided by one another.
+        epochs: length of the axis.
+    """
+
+    quantity: str
+    train: tuple[Series | None, ...]
+    validation: tuple[Series | None, ...]
+    diverged: np.ndarray
+    kept: np.ndarray
+    restored: np.ndarray
+    chance: float
+    chance_known: bool
+    ratios: bool
+    epochs: int
+
+    @property
+    def good(self) -> tuple[int, ...]:
+        """The seeds that did not diverge."""
+        return tuple(np.flatnonzero(~self.diverged).tolist())
+
+    def gain(self, before: float, after: float) -> float:
+        """The gain from one level to a lower one; without a floor at 0 over the curve's own range."""
+        if self.ratios:
+            return relative_gain(before, after, self.chance)
+        return (before - after) / self.chance
+
+    def relative(self, size: float, level: float) -> float:
+        """A size (a noise) over a level of at least a tenth of chance."""
+        return size / max(level, thresholds.CHANCE_FLOOR * self.chance) if self.ratios else size / self.chance
+
+    def trains(self) -> list[tuple[int, Series]]:
+        """Seed and training series of the good seeds whose curve is long enough."""
+        return [(s, c) for s in self.good if (c := self.train[s]) is not None and c.enough]
+
+    def validations(self) -> list[tuple[int, Series]]:
+        """Seed and validation series of the good seeds whose curve is long enough."""
+        return [(s, c) for s in self.good if (c := self.validation[s]) is not None and c.enough]
+
+    def pairs(self) -> list[tuple[int, Series, Series]]:
+        """Seed, training and validation series of the good seeds that have both."""
+        trains = dict(self.trains())
+        return [(s, trains[s], v) for s, v in self.validations() if s in trains]
+
+
+def read(run: Run) -> Reading:
+    """The loss curves of a run, as the checks read them.
+
+    Which curve: `loss` and `val_loss`; where neither is there, the first other pair that is known to fall or to rise
+    with a better fit (`mse`, `accuracy`). Accuracies become 1 - accuracy (100 - accuracy in percent).
+
+    Which scale: the measured chance loss. Where that is unknown, the first epoch's loss stands for it; it errs to the
+    high side when training begins far above chance, so a first loss over 10 (the cross entropy of 22,026 even
+    classes) counts as ten times the loss at the end at most. A loss that is somewhere negative has no floor at 0; its
+    range stands for chance and no ratios are formed.
+    """
+    name, lower = _pick(run)
+    train_name, val_name = name, f"val_{name}"
+    axis = _axis(run)
+    convert, quantity = _converter(run, name, lower)
+    seeds = range(len(run.seeds))
+    train = tuple(_series(run, train_name, s, axis, convert) for s in seeds)
+    validation = tuple(_series(run, val_name, s, axis, convert) for s in seeds)
+
+    kept = np.full(len(run.seeds), axis[-1] if len(axis) else 0.0)
+    restored = np.zeros(len(run.seeds), dtype=bool)
+    for s in seeds:
+        last = max((c.t[-1] for c in (train[s], validation[s]) if c is not None and len(c.t)), default=None)
+        kept[s] = kept[s] if last is None else last
+        if run.kept_epoch is not None and 0 <= (index := int(run.kept_epoch[s])) < len(axis):
+            kept[s], restored[s] = axis[index], True
+
+    values = [c.y for c in (*train, *validation) if c is not None and len(c.y)]
+    ratios = bool(values) and min(float(y.min()) for y in values) >= 0.0
+    measured = float(run.measurements.get("chance_loss", math.nan)) if name == "loss" else math.nan
+    known = math.isfinite(measured) and measured > 0.0 and ratios
+    chance = measured if known else _chance_proxy(train, validation, ratios)
+    diverged = np.array([_diverged(run.outcomes[s], train[s], validation[s], chance, known, ratios) for s in seeds])
+    return Reading(quantity, train, validation, diverged, kept, restored, chance, known, ratios, len(axis))
+
+
+def _pick(run: Run) -> tuple[str, bool]:
+    """The curve that is read, and whether lower is better."""
+
+    def logged(name: str) -> bool:
+        return name in run.curves and not np.isnan(run.curves[name]).all()
+
+    if logged("loss") or logged("val_loss"):
+        return "loss", True
+    bases = list(dict.fromkeys(name.removeprefix("val_") for name in run.curves if logged(name)))
+    bases.sort(key=lambda base: not (logged(base) and logged(f"val_{base}")))
+    for words, lower in ((_LOWER_IS_BETTER, True), (_GREATER_IS_BETTER, False)):
+        for base in bases:
+            if any(word in base.lower().split("_") or base.lower().endswith(word) for word in words):
+                return base, lower
+    return "loss", True
+
+
+def _axis(run: Run) -> np.ndarray:
+    """The epochs where they increase strictly, else the places in the log."""
+    axis = np.asarray(run.epoch, dtype=np.float64)
+    if len(axis) and np.isfinite(axis).all() and (np.diff(axis) > 0).all():
+        return axis
+    return np.arange(len(axis), dtype=np.float64)
+
+
+def _converter(run: Run, name: str, lower: bool) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    if lower:
+        return (lambda y: y), name
+    curves = [run.curves[n] for n in (name, f"val_{name}") if n in run.curves]
+    top = max((float(np.max(c, initial=-math.inf, where=np.isfinite(c))) for c in curves), default=0.0)
+    whole = 1.0 if top <= 1.0 else 100.0
+    if top > 100.0:
+        return (lambda y: -y), f"-{name}"
+    return (lambda y: whole - y), f"{whole:.0f} - {name}"
+
+
+def _series(
+    run: Run, name: str, seed: int, axis: np.ndarray, convert: Callable[[np.ndarray], np.ndarray]
+) -> Series | None:
+    if name not in run.curves:
+        return None
+    raw = np.asarray(run.curves[name][seed], dtype=np.float64)
+    logged = ~np.isnan(raw)
+    if not logged.any():
+        return None
+    y, t = raw[logged], axis[logged]
+    finite = np.abs(y) < 1e150  # so that squares stay finite
+    if run.unit == "step" and finite.sum() > 400:  # noise from batch to batch is no instability: means of equal blocks
+        size = int(finite.sum()) // 200
+        start = int(finite.sum()) % size
+        y_mean, t_mean = (v[finite][start:].reshape(-1, size).mean(axis=1) for v in (y, t))
+        return Series(t_mean, convert(y_mean), int((~finite).sum()), not finite[-1])
+    return Series(t[finite], convert(y[finite]), int((~finite).sum()), not finite[-1])
+
+
+def _chance_proxy(train: tuple[Series | None, ...], validation: tuple[Series | None, ...], ratios: bool) -> float:
+    curves = [c for c in train if c is not None and len(c.y)] or [c for c in validation if c is not None and len(c.y)]
+    if not curves:
+        return 1.0
+    if not ratios:
+        tops = [float(np.ptp(c.level)) for c in curves]
+        return float(np.median(tops)) or 1.0
+    first = float(np.median([c.first for c in curves]))
+    if first > 10.0:
+        first = min(first, 10.0 * float(np.median([c.end for c in curves])))
+    return first or 1.0
+
+
+def _diverged(
+    outcome: str, train: Series | None, validation: Series | None, chance: float, known: bool, ratios: bool
+) -> bool:
+    """Whether a seed diverged: a loss that ended not finite, or far above both its start and chance.
+
+    The training loss decides; a validation loss that rises high while training loss falls is overfitting.
+    """
+    if outcome in ("diverged", "nonfinite"):
+        return True
+    curves = [c for c in (train, validation) if c is not None]
+    if any(c.ends_nonfinite for c in curves):
+        return True
+    curve = train if train is not None and len(train.y) else validation
+    if curve is None or len(curve.y) < 2:
+        return False
+    start = curve.first
+    if ratios:
+        reference = max(start, chance) if known else start
+        return curve.end > thresholds.DIVERGED_RATIO * reference and curve.end > curve.lowest + 4 * curve.level_error
+    fall = start - curve.lowest
+    return curve.end - start > max(fall, 0.0) + max(abs(start), 1e-12) and curve.end > start + 10 * curve.noise

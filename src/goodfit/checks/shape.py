@@ -1,0 +1,196 @@
+"""What the shape of the curves tells beside the fit: restarts, wasted epochs, validation below training, noisy
+validation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from goodfit.checks import remedies, thresholds
+from goodfit.checks.case import Case, check, clear, found, not_applicable
+from goodfit.values import Evidence, Finding
+
+
+@check("wasted-epochs")
+def wasted_epochs(case: Case) -> Finding:
+    """Most of the epochs came after the last relevant improvement.
+
+    Detected: after the first epoch whose smoothed validation loss lies within `RELEVANT_GAIN` of the lowest, more
+    than `WASTED_SHARE` of the epochs and more than `WASTED_EPOCHS` follow, in the median over seeds.
+
+    Why it matters: time, and in many networks overfitting. Information, not a fault of the fit.
+
+    What to try: early stopping.
+    """
+    reading = case.reading
+    curves = reading.validations()
+    if not curves or case.run.unit != "epoch":
+        return not_applicable("wasted-epochs", "it takes a validation loss per epoch.")
+    after, shares = [], []
+    for _, c in curves:
+        good = np.flatnonzero([reading.gain(float(v), c.lowest) < thresholds.RELEVANT_GAIN for v in _thin(c.level)])
+        first = int(good[0]) * _step(c.level) if len(good) else len(c.level) - 1
+        after.append(float(c.t[-1] - c.t[first]))
+        shares.append(after[-1] / max(float(c.t[-1] - c.t[0]), 1.0))
+    share, count = float(np.median(shares)), float(np.median(after))
+    evidence = [
+        Evidence("share of the epochs after the last relevant improvement", share, thresholds.WASTED_SHARE, ">"),
+        Evidence("epochs after it", count, thresholds.WASTED_EPOCHS, ">", "epochs"),
+    ]
+    if share <= thresholds.WASTED_SHARE or count <= thresholds.WASTED_EPOCHS:
+        return clear("wasted-epochs", "Validation loss improved for most of the training.", evidence)
+    message = f"Validation loss gained nothing of note in the last {count:.0f} epochs, {share:.0%} of the training."
+    return found("wasted-epochs", "low", message, evidence, [remedies.early_stopping()])
+
+
+def _step(level: np.ndarray) -> int:
+    return max(len(level) // 1000, 1)
+
+
+def _thin(level: np.ndarray) -> np.ndarray:
+    return level[:: _step(level)]
+
+
+@check("validation-below-training")
+def validation_below_training(case: Case) -> Finding:
+    """Validation loss lies below training loss for most of the training.
+
+    Detected: at more than `BELOW_TRAINING_SHARE` of the epochs after the first tenth, by more than the noise of both
+    and by more than `RELEVANT_GAIN` at the weights that count, in most seeds.
+
+    Why it matters: it looks odd and mostly is harmless: dropout, noise and batch statistics act in training only; the
+    training loss is the mean over an epoch in which the weights still improved; or the split was lucky. (Penalties
+    are not it: Keras adds them to both.) But it also happens when validation rows were seen in training or are
+    easier.
+
+    What to try: evaluate the training rows in inference mode after the epoch, and draw another split.
+    """
+    reading = case.reading
+    pairs = reading.pairs()
+    if not pairs:
+        return not_applicable("validation-below-training", "it takes both losses, long enough.")
+    below, depth = [], []
+    for s, train, validation in pairs:
+        start = validation.t[0] + 0.1 * (validation.t[-1] - validation.t[0])
+        late = validation.t >= start
+        gap = np.interp(validation.t[late], train.t, train.level) - validation.level[late]
+        error = np.hypot(train.level_error, validation.level_error)
+        below.append(float((gap > 2 * error).mean()))
+        depth.append(reading.gain(train.at(float(reading.kept[s])), validation.at(float(reading.kept[s]))))
+    share, gain = float(np.median(below)), float(np.median(depth))
+    evidence = [
+        Evidence("share of epochs with validation below training", share, thresholds.BELOW_TRAINING_SHARE, ">"),
+        Evidence("training minus validation loss over training loss", gain, thresholds.RELEVANT_GAIN, ">"),
+    ]
+    if share <= thresholds.BELOW_TRAINING_SHARE or gain <= thresholds.RELEVANT_GAIN:
+        return clear("validation-below-training", "Validation loss does not lie below training loss.", evidence)
+    message = (
+        f"Validation loss lies {gain:.0%} below training loss: dropout or noise active in training only, the "
+        f"epoch's average lagging "
+        "behind, or a lucky split."
+    )
+    change = remedies.do(
+        "evaluate-training-rows",
+        "Only the same mode and the same weights can be compared.",
+        "Evaluate the training rows in inference mode after training, and compare with another random split.",
+    )
+    return found("validation-below-training", "low", message, evidence, [change])
+
+
+@check("noisy-validation")
+def noisy_validation(case: Case) -> Finding:
+    """Validation loss jumps from epoch to epoch by more than a change that matters.
+
+    Detected: its noise in the last half over its level exceeds `NOISY_VALIDATION` in the median over seeds, and it is
+    more than that of the training loss.
+
+    Why it matters: the best epoch is then chosen by luck, and its loss flatters.
+
+    What to try: more validation rows, a lower learning rate at the end, averaged weights.
+    """
+    reading = case.reading
+    pairs = reading.pairs()
+    if not pairs:
+        return not_applicable("noisy-validation", "it takes both losses, long enough.")
+    noise = float(np.median([reading.relative(v.noise, abs(v.end)) for _, _, v in pairs]))
+    train = float(np.median([reading.relative(t.noise, abs(t.end)) for _, t, _ in pairs]))
+    evidence = [
+        Evidence("noise of the validation loss over its level", noise, thresholds.NOISY_VALIDATION, ">"),
+        Evidence("noise of the training loss over its level", train),
+    ]
+    if noise <= thresholds.NOISY_VALIDATION or noise <= train:
+        return clear("noisy-validation", "Validation loss is steady enough to choose an epoch by.", evidence)
+    changes = [
+        remedies.lower_learning_rate(1 / 3),
+        remedies.do(
+            "more-validation-rows",
+            "The mean over more rows is steadier.",
+            "Keep more rows for validation, or cross-validate.",
+        ),
+    ]
+    message = (
+        f"Validation loss jumps by {noise:.0%} of its level from epoch to epoch: the best epoch is chosen by luck."
+    )
+    return found("noisy-validation", "low", message, evidence, changes)
+
+
+@check("restarted-log")
+def restarted_log(case: Case) -> Finding:
+    """The log holds more than one training, one after the other.
+
+    Detected: the epoch counter goes back; or, where the counter runs on, both losses jump up in the same epoch by
+    more than `RESTART_HEIGHT` of their first descent, back to near their start, and stay there to descend again.
+
+    Why it matters: read as one curve, a restart looks like divergence or instability.
+
+    What to try: diagnose the trainings one by one.
+    """
+    epoch = np.asarray(case.run.epoch, dtype=np.float64)
+    if len(epoch) < 2:
+        return not_applicable("restarted-log", "one epoch can't hold two trainings.")
+    back = int((np.diff(epoch) <= 0).sum())
+    evidence = [Evidence("times that the epoch counter went back", back, 0.0, ">")]
+    change = remedies.do(
+        "split-log", "Each training has a fit of its own.", "Diagnose each training of this log by itself."
+    )
+    if back:
+        return found(
+            "restarted-log", "medium", f"The epoch counter went back {back} times: this log holds more than one "
+            "training.",
+            evidence, [change],
+        )  # fmt: skip
+    jumps = [_restart(train, validation) for _, train, validation in case.reading.pairs()]
+    share = float(np.mean([j is not None for j in jumps])) if jumps else 0.0
+    if jumps and share > thresholds.SEED_SHARE:
+        at = next(j for j in jumps if j is not None)
+        evidence.append(Evidence("epoch at which both losses start again", at, unit="epoch"))
+        message = (
+            f"At epoch {at:.0f} both losses jump back to near their start and descend again: "
+            "the training started afresh."
+        )
+        return found("restarted-log", "medium", message, evidence, [change])
+    return clear("restarted-log", "The log holds one training.", evidence)
+
+
+def _restart(train, validation) -> float | None:
+    """The epoch at which both curves jump back to near their start and fall again, or `None`."""
+    if len(train.y) < 12 or len(validation.y) < 12:
+        return None
+    step = np.diff(train.y)
+    at = int(np.argmax(step)) + 1
+    if at < 4 or len(train.y) - at < 4:
+        return None
+    first, fallen = float(train.y[0]), float(np.median(train.y[at - 3 : at]))
+    descent = first - fallen
+    if descent <= 10 * train.noise or step[at - 1] < thresholds.RESTART_HEIGHT * descent:
+        return None
+    place = float(train.t[at])
+    if validation.at(float(train.t[at + 1])) - validation.at(float(train.t[at - 2])) < 0.25 * (
+        validation.first - validation.at(float(train.t[at - 2]))
+    ):
+        return None
+    after = train.y[at:]
+    monotone = float((np.diff(after[:6]) < 0).mean()) >= 0.6
+    falls_again = (
+        float(after[0] - np.min(after)) > thresholds.RESTART_HEIGHT * descent and after[1] > fallen + 0.1 * descent
+    )
+    return place if monotone and falls_again else None

@@ -1,0 +1,248 @@
+"""Whether the training held together at all: diverged, not learning, unstable, spikes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from goodfit.checks import remedies, thresholds
+from goodfit.checks.case import Case, check, clear, found, not_applicable
+from goodfit.values import Evidence, Finding
+
+
+def count_seeds(count: int, of: int) -> str:
+    """`3 of 8 seeds`, or `the run` where there is one."""
+    return "the run" if of == 1 else f"{count} of {of} seeds"
+
+
+@check("diverged")
+def diverged(case: Case) -> Finding:
+    """The loss ended not finite, or far above where it started.
+
+    Detected: a seed diverged where its outcome says so, where the last logged training or validation loss is NaN or
+    infinite, or where the training loss ends above `DIVERGED_RATIO` times the larger of its start and chance and well
+    above its own lowest level. (A validation loss that rises high while the training loss falls is overfitting.)
+    Severity is high where at least `DIVERGED_SHARE` of the seeds did; a lone seed is said as such.
+
+    Why it matters: weights that overflowed hold nothing; a recipe that diverges for some seeds can do so for any.
+
+    What to try: a lower learning rate, gradient clipping, inputs and targets of unit scale.
+    """
+    reading, run = case.reading, case.run
+    n = len(run.seeds)
+    logged = [c for c in (*reading.train, *reading.validation) if c is not None]
+    if not logged and run.outcome not in ("diverged", "nonfinite"):
+        return not_applicable("diverged", "no loss was logged.")
+    count = int(reading.diverged.sum())
+    share = count / n
+    nonfinite = sum(
+        any(c is not None and c.ends_nonfinite for c in (reading.train[s], reading.validation[s]))
+        or run.outcomes[s] == "nonfinite"
+        for s in range(n)
+    )
+    evidence = [Evidence("share of seeds that diverged", share, 0.0, ">")]
+    ratios = [
+        c.end / max(c.first, reading.chance if reading.chance_known else 0.0, 1e-300)
+        for c in reading.train
+        if c is not None and len(c.y) > 1
+    ]
+    if ratios and reading.ratios:
+        evidence.append(
+            Evidence("largest final training loss over its start", max(ratios), thresholds.DIVERGED_RATIO, ">")
+        )
+    if not count:
+        return clear("diverged", "The loss stayed finite and did not end above its start.", evidence)
+    only_validation = (
+        nonfinite
+        and all(c is None or not c.ends_nonfinite for c in reading.train)
+        and all(outcome not in ("diverged", "nonfinite") for outcome in run.outcomes)
+    )
+    how = "ended not finite (NaN or infinite)" if nonfinite == count else "blew up far above its start"
+    if nonfinite and nonfinite < count:
+        how = "ended not finite or far above its start"
+    what = "validation loss" if only_validation else reading.quantity
+    who = "" if n == 1 else f" in {count_seeds(count, n)}"
+    message = f"The {what} {how}{who}."
+    if only_validation:
+        message = (
+            f"{message[:-1]} while the training loss did not: look for values that are not finite among the "
+            "validation rows."
+        )
+    severity = "high" if share >= thresholds.DIVERGED_SHARE else "medium" if share >= 0.25 else "low"
+    changes = [remedies.lower_learning_rate(0.1), remedies.clip_gradients(), remedies.standardize_inputs()]
+    return found("diverged", severity, message, evidence, changes)
+
+
+@check("not-learning")
+def not_learning(case: Case) -> Finding:
+    """The training loss never got clearly below chance.
+
+    Detected: the lowest level that training (or validation) loss reaches gains less than `NOT_LEARNING_GAIN` over the
+    chance loss, in the median over seeds, and the loss is not still falling by a relevant amount. Where chance was
+    not measured, the first epoch's loss stands for it; then a curve that starts at a low loss might be one that
+    learned all in its first epoch, so an accuracy of more than 0.8 answers not-applicable.
+
+    Why it matters: the network predicts no better than the mean or the commonest class: something is broken, not
+    badly tuned.
+
+    What to try: another learning rate (tenfold up as well as down), inputs of unit scale, other activations or
+    initialization, and whether inputs and targets belong together.
+    """
+    reading = case.reading
+    curves = {s: [c] for s, c in reading.trains()}
+    for s, c in reading.validations():
+        curves.setdefault(s, []).append(c)
+    if not curves:
+        return not_applicable("not-learning", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
+    if not reading.ratios and not reading.chance_known:
+        gains = [
+            (cs[0].level[0] - min(c.lowest for c in cs)) / max(abs(cs[0].first), cs[0].noise, 1e-300)
+            for cs in curves.values()
+        ]
+    else:
+        gains = [1.0 - min(c.lowest for c in cs) / reading.chance for cs in curves.values()]
+    noise = float(np.median([cs[0].level_error for cs in curves.values()])) / max(reading.chance, 1e-300)
+    gain = float(np.median(gains))
+    chance = "chance" if reading.chance_known else "the first epoch"
+    evidence = [Evidence(f"gain of the lowest loss over {chance}", gain, thresholds.NOT_LEARNING_GAIN, "<")]
+    if gain >= thresholds.NOT_LEARNING_GAIN:
+        return clear("not-learning", f"The loss fell clearly below {chance}.", evidence)
+    falling = [_still_falling(cs[0], reading) for cs in curves.values()]
+    if np.mean(falling) >= thresholds.SEED_SHARE and gain > -1.0:
+        return clear("not-learning", f"The loss is not below {chance} yet, but still falling.", evidence)
+    if not reading.chance_known:
+        accuracy = _final_accuracy(case)
+        if accuracy > 0.8:
+            return not_applicable(
+                "not-learning",
+                f"the loss hardly moved, but accuracy is {accuracy:.2g}: without the chance loss it can't be told "
+                f"whether "
+                "all was learned in the first epoch.",
+            )
+    evidence.append(Evidence("noise of the loss over chance", noise))
+    message = f"The {reading.quantity} never got clearly below {chance}: the network learns nothing."
+    baselines = _baselines(case)
+    if reading.chance_known and baselines and min(baselines) > 0.95 * reading.chance:
+        message = (
+            f"The {reading.quantity} never got clearly below chance, and neither do a linear model and gradient "
+            f"boosting: "
+            "these inputs may not tell the target."
+        )
+    changes = [
+        remedies.raise_learning_rate(),
+        remedies.lower_learning_rate(),
+        remedies.standardize_inputs(),
+        remedies.do(
+            "check-pairs",
+            "Inputs and targets that got out of order can't be learned.",
+            "Print a few rows of inputs and targets just before training and check that they belong together.",
+        ),
+    ]
+    return found("not-learning", "high", message, evidence, changes)
+
+
+def _still_falling(curve, reading) -> bool:
+    slope = curve.late_slope
+    gain = reading.gain(curve.end, curve.projected())
+    return slope.t < -thresholds.TREND_T and gain >= thresholds.RELEVANT_GAIN
+
+
+def _baselines(case: Case) -> list[float]:
+    values = (case.run.measurements.get(name, math.nan) for name in ("linear_loss", "boosting_loss"))
+    return [float(v) for v in values if math.isfinite(v)]
+
+
+def _final_accuracy(case: Case) -> float:
+    for name in ("val_accuracy", "accuracy", "val_acc", "acc"):
+        if name in case.run.curves:
+            values = np.asarray(case.run.curves[name])[:, -5:]
+            if np.isfinite(values).any():
+                accuracy = float(np.median(values[np.isfinite(values)]))
+                return accuracy / 100.0 if accuracy > 1.0 else accuracy
+    return math.nan
+
+
+@check("unstable")
+def unstable(case: Case) -> Finding:
+    """The training loss jumps from epoch to epoch instead of settling, or some seeds diverge and others don't.
+
+    Detected: the noise of the training loss in the last half (from second differences, so that trends don't count)
+    over its level (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds; or spikes in more
+    than `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`); or at least `UNSTABLE_SEED_SHARE`, but not most, of
+    the seeds diverged. A log per step is first averaged over blocks, as batches differ by nature. Without a training
+    loss the validation loss is read.
+
+    Why it matters: the weights at the end are a lottery, and so is the best epoch.
+
+    What to try: a lower learning rate, gradient clipping, larger batches.
+    """
+    reading, n = case.reading, len(case.run.seeds)
+    curves = reading.trains() or reading.validations()
+    share = float(reading.diverged.mean()) if n > 1 else 0.0
+    if not curves:
+        return not_applicable("unstable", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
+    noise = float(np.median([reading.relative(c.noise, abs(_late_level(c))) for _, c in curves]))
+    spikes = float(np.median([_spikes(c, reading.chance)[0] / len(c.y) for _, c in curves]))
+    evidence = [
+        Evidence("noise of the loss over its level", noise, thresholds.UNSTABLE_NOISE, ">"),
+        Evidence("share of epochs with a spike", spikes, thresholds.UNSTABLE_SPIKE_SHARE, ">"),
+    ]
+    if n > 1:
+        evidence.append(Evidence("share of seeds that diverged", share, thresholds.UNSTABLE_SEED_SHARE, ">"))
+    changes = [remedies.lower_learning_rate(1 / 3), remedies.clip_gradients(), remedies.larger_batches()]
+    if noise > thresholds.UNSTABLE_NOISE:
+        message = f"The {reading.quantity} jumps by {noise:.0%} of its level from epoch to epoch instead of settling."
+        return found("unstable", "high", message, evidence, changes)
+    if spikes > thresholds.UNSTABLE_SPIKE_SHARE:
+        return found(
+            "unstable", "high", f"The {reading.quantity} spikes in {spikes:.0%} of the epochs.", evidence, changes
+        )
+    if thresholds.UNSTABLE_SEED_SHARE <= share < thresholds.DIVERGED_SHARE:
+        message = f"{int(reading.diverged.sum())} of {n} seeds diverged and the others did not."
+        return found("unstable", "high", message, evidence, changes)
+    return clear("unstable", "From epoch to epoch the loss moves little against its level.", evidence)
+
+
+def _late_level(curve) -> float:
+    return float(np.median(curve.level[len(curve.level) // 2 :]))
+
+
+def _spikes(curve, chance: float) -> tuple[int, float]:
+    """How many spikes after the first tenth, and the height of the highest in units of chance."""
+    if len(curve.y) < 10:
+        return 0, 0.0
+    start = max(len(curve.y) // 10, 2)
+    height = (curve.y - curve.robust)[start:]
+    limit = max(thresholds.SPIKE_Z * curve.noise, thresholds.SPIKE_HEIGHT * chance)
+    return int((height > limit).sum()), float(height.max()) / chance
+
+
+@check("loss-spikes")
+def loss_spikes(case: Case) -> Finding:
+    """Lone epochs at which the training loss shoots up and comes back.
+
+    Detected: after the first tenth of the epochs, a value above the running median of 5 by more than `SPIKE_Z`
+    standard deviations of the noise and by more than `SPIKE_HEIGHT` of chance, in most seeds.
+
+    Why it matters: a step threw the weights far off; the training recovered, this time.
+
+    What to try: gradient clipping, a lower learning rate, and a look at the rows of that batch.
+    """
+    reading = case.reading
+    curves = [(s, c) for s, c in (reading.trains() or reading.validations()) if len(c.y) >= 10]
+    if not curves:
+        return not_applicable("loss-spikes", "fewer than 10 finite losses were logged.")
+    counted = [_spikes(c, reading.chance) for _, c in curves]
+    share = float(np.mean([count > 0 for count, _ in counted]))
+    highest = float(np.median([height for _, height in counted]))
+    evidence = [
+        Evidence("share of seeds with a spike", share, thresholds.SEED_SHARE, ">"),
+        Evidence("highest spike over chance", highest, thresholds.SPIKE_HEIGHT, ">"),
+    ]
+    if share < thresholds.SEED_SHARE:
+        return clear("loss-spikes", "No lone epoch stands far above its neighbours.", evidence)
+    message = f"The {reading.quantity} shoots up in lone epochs and comes back, by {highest:.2g} of chance at most."
+    return found(
+        "loss-spikes", "low", message, evidence, [remedies.clip_gradients(), remedies.lower_learning_rate(1 / 3)]
+    )

@@ -1,0 +1,169 @@
+"""Every constant that a check compares with, with its unit and its source.
+
+"Provisional" says that the number is a reasoned choice that no calibration on measured truth has set yet.
+
+Losses are read over *chance*: the loss of predicting the mean or the prior. A *gain* is
+(before - after) / max(before, `CHANCE_FLOOR` of chance), see `goodfit.stats.relative_gain`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- what counts as a relevant difference ---------------------------------------------------------------------------
+
+CHANCE_FLOOR: Final = 0.1
+"""Share of chance below which a loss counts as this much. Source: the project's definition of a gain."""
+
+RELEVANT_GAIN: Final = 0.05
+"""Gain from which a change works (ratio). Source: the project's definition of "a change works": 5 %."""
+
+UNDERFITTING_GAIN: Final = 0.10
+"""Gain from which the network is clearly behind a baseline (ratio). Source: the same definition, 10 % for
+underfitting."""
+
+# --- how much must be logged ----------------------------------------------------------------------------------------
+
+MIN_POINTS: Final = 5
+"""Values that a curve needs before a trend is read from it (values). A line takes 2 and its error 3; with 5 the noise
+can be told from the trend at all. Provisional."""
+
+# --- noise ----------------------------------------------------------------------------------------------------------
+
+TREND_T: Final = 3.0
+"""A slope's distance from zero in standard errors. Three sigma, about 1 in 700 by chance one-sided for normal noise."""
+
+LEVEL_Z: Final = 4.0
+"""The distance of two smoothed levels in standard errors, where one of them is a minimum that was looked for. The
+lowest of n normal values lies about √(2 ln n) ≈ 3 errors low for n = 100, so that three sigma would not do.
+Provisional."""
+
+SEED_SHARE: Final = 0.5
+"""Share of the seeds that must agree before it is said of the run (ratio). A majority, as in the project's definition
+of "a change works": most seeds improve."""
+
+# --- diverged, unstable, not learning -------------------------------------------------------------------------------
+
+DIVERGED_RATIO: Final = 2.0
+"""Training loss at the end over the larger of its start and chance (ratio). Well above what noise or a warm-up does.
+Provisional."""
+
+DIVERGED_SHARE: Final = 0.5
+"""Share of diverged seeds from which the run itself is called diverged (ratio). A majority."""
+
+UNSTABLE_SEED_SHARE: Final = 0.25
+"""Share of diverged seeds from which the run is called unstable (ratio): two of eight are no accident. Provisional."""
+
+UNSTABLE_NOISE: Final = 0.15
+"""Noise of the training loss from epoch to epoch over its level (ratio, level at least `CHANCE_FLOOR` of chance).
+Epoch means of a settled run stay within a few percent of their level. Provisional."""
+
+SPIKE_Z: Final = 10.0
+"""Height of a spike over the running median, in standard deviations of the noise. Provisional."""
+
+SPIKE_HEIGHT: Final = 0.25
+"""Height of a spike over the running median, in units of chance. Provisional."""
+
+UNSTABLE_SPIKE_SHARE: Final = 0.05
+"""Share of the epochs with a spike from which the run is unstable (ratio). Provisional."""
+
+NOT_LEARNING_GAIN: Final = 0.05
+"""The lowest loss's gain over chance below which nothing was learned (ratio). Source: `RELEVANT_GAIN`."""
+
+# --- overfitting and underfitting -----------------------------------------------------------------------------------
+
+GAP_SHARE: Final = 0.5
+"""Validation loss minus training loss, over validation loss (ratio): training rows fitted at less than half of the
+loss. Provisional."""
+
+GAP_OVER_CHANCE: Final = 0.15
+"""The same gap in units of chance: a smaller one hardly matters, however small the training loss is. Provisional."""
+
+GAP_SHARE_KEPT: Final = 0.75
+"""`GAP_SHARE` where the best epoch's weights were kept and no baseline is known: early stopping has done its part, so
+only a gap that dwarfs the training loss is a fault. Provisional."""
+
+MEMORIZED: Final = 0.8
+"""Training loss over chance below which a network whose validation loss is no better than chance has memorized (ratio).
+Provisional."""
+
+POOR_FIT: Final = 0.8
+"""Training loss over chance above which a settled curve without a gap is underfitting where no baseline is known
+(ratio). Provisional."""
+
+# --- shape ----------------------------------------------------------------------------------------------------------
+
+WASTED_SHARE: Final = 0.5
+"""Share of the epochs that came after the last relevant improvement (ratio). Half of the time. Provisional."""
+
+WASTED_EPOCHS: Final = 20
+"""The same in epochs: fewer are no loss of time worth a word. Provisional."""
+
+BELOW_TRAINING_SHARE: Final = 0.8
+"""Share of the epochs at which validation loss lies below training loss (ratio). Provisional."""
+
+NOISY_VALIDATION: Final = 0.1
+"""Noise of the validation loss from epoch to epoch over its level (ratio). Twice `RELEVANT_GAIN`: the choice of the
+best epoch is then a lottery. Provisional."""
+
+RESTART_HEIGHT: Final = 0.5
+"""Height of a sudden rise that starts a second descent, as a share of the first descent (ratio). Provisional."""
+
+# --- sanity ---------------------------------------------------------------------------------------------------------
+
+SMALL_SAMPLE_SHARE: Final = 0.1
+"""Loss on a small sample after training on it alone, over chance (ratio). A network with room for the task can
+memorize a handful of rows: Karpathy (2019), "A recipe for training neural networks", section 2, "overfit one batch".
+The number is provisional."""
+
+INITIAL_LOSS_RATIO: Final = 2.0
+"""Loss before training over chance (ratio): Karpathy (2019), section 2, "verify loss @ init". A network with Glorot's
+uniform
+initialization adds up to about the target's own variance to a standardized regression's loss. Provisional."""
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+INPUT_RMS: Final = 30.0
+"""Largest root mean square of an input (its own unit). 0 to 16 does no harm, 0 to 255 does. Source: LeCun, Bottou,
+Orr and Müller (1998), "Efficient BackProp", section 4.3, asks for means near 0 and variances near 1; the number is
+provisional."""
+
+INPUT_SCALE_SPREAD: Final = 100.0
+"""Largest over smallest standard deviation of the inputs (ratio): the curvatures along them differ by its square,
+which sets the number of steps of gradient descent (LeCun et al. 1998, section 4.3). The number is provisional."""
+
+TARGET_MEAN: Final = 5.0
+"""Distance of a regression target's mean from 0, in its standard deviations. Provisional."""
+
+TARGET_SD_HIGH: Final = 10.0
+"""Standard deviation of a regression target as the network sees it (its unit). Provisional."""
+
+TARGET_SD_LOW: Final = 0.1
+"""The same, at the low end. Provisional."""
+
+MINORITY_SHARE: Final = 0.2
+"""Rows of the rarest class over rows of an even share (ratio): one in ten of two classes. Provisional."""
+
+MIN_TRAINING_ROWS: Final = 50
+"""Training rows below which a network is hardly worth its trouble (rows). Provisional."""
+
+MIN_ROWS_PER_CLASS: Final = 10
+"""Training rows of the rarest class (rows). Provisional."""
+
+DUPLICATE_SHARE: Final = 0.01
+"""Share of the validation and test rows that also stand, inputs and target, among the training rows (ratio).
+Provisional."""
+
+LEAKAGE_R2: Final = 0.999
+"""Share of a regression target's variance that one input explains alone (ratio). Provisional."""
+
+LEAKAGE_ACCURACY: Final = 0.999
+"""Share of the training rows that one threshold on one input classifies right (ratio). Provisional."""
+
+SHIFT_P: Final = 0.001
+"""p of the two-sample Kolmogorov-Smirnov test between training and validation rows, divided by the number of inputs
+(Bonferroni): one false alarm in 1000 random splits."""
+
+SHIFT_DISTANCE: Final = 0.2
+"""The same test's statistic: the largest distance of the two distribution functions. Smaller ones hardly matter.
+Provisional."""
