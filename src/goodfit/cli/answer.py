@@ -50,7 +50,8 @@ def complain(error: BaseException, debug: bool = False, about: str = "") -> int:
             say(f"error: {prefix}{error}")
         case _:
             hint = "" if debug else " (--debug shows where)"
-            say(f"error: {prefix}{type(error).__name__}: {error}{hint}")
+            what = ": ".join(filter(None, [type(error).__name__, str(error)]))
+            say(f"error: {prefix}{what}{hint}")
     return FAILED
 
 

@@ -30,7 +30,7 @@ from goodfit.cli.progress import progress
 from goodfit.errors import InputError
 
 if TYPE_CHECKING:
-    from goodfit.values import Diagnosis, Run
+    from goodfit.values import Diagnosis, Run, Study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -127,11 +127,12 @@ def train(
                 **options.reading(names, sep, na, decimal, thousands, encoding, sheet),
             )
         if json:
-            from goodfit.report import study_json
+            from goodfit.report.contract import study_json
+            from goodfit.values._json import dumps
 
-            put_data(study_json(study))
+            put_data(dumps(study_json(study, _report(study))))
         else:
-            from goodfit.report import terminal
+            from goodfit.report.terminal import terminal
 
             with page() as console:
                 terminal(study, console=console)
@@ -201,6 +202,12 @@ def predict(
             say(f"{len(frame)} rows in {out}")
 
 
+def _report(study: Study) -> str | None:
+    """Where the study's report lies, if it was written."""
+    file = Path(study.folder or "") / "report.html"
+    return str(file) if study.folder and file.is_file() else None
+
+
 def _known(slugs: list[str]) -> list[str]:
     """The slugs of `--fail-on`; one that no check has would never be met, so it is refused."""
     if not slugs:
@@ -211,7 +218,7 @@ def _known(slugs: list[str]) -> list[str]:
     from goodfit import checks
     from goodfit.values import Verdict
 
-    known = sorted({*checks.slugs(), *get_args(Verdict)})
+    known = sorted({*(check.slug for check in checks.all_checks()), *get_args(Verdict)})
     for slug in slugs:
         if slug not in known:
             near = difflib.get_close_matches(slug, known, n=1)
@@ -249,7 +256,7 @@ def _answers_json(answers: list[tuple[str, Run, Diagnosis]]) -> str:
 def _show(run: Run, diagnosis: Diagnosis, heading: str) -> None:
     from rich.text import Text
 
-    from goodfit.report import terminal
+    from goodfit.report.terminal import terminal
 
     with page() as console:
         if heading:

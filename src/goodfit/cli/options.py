@@ -72,7 +72,9 @@ def reading(
 ) -> Reading:
     """The reading options as the verbs of `api` take them."""
     return {
-        "names": None if names is None else [name.strip() for name in next(csv.reader([names]), [])],
+        "names": None
+        if names is None
+        else [name.strip() for name in next(csv.reader([names], skipinitialspace=True), [])],
         "sep": sep,
         "na": na or None,
         "decimal": decimal,
