@@ -1,0 +1,71 @@
+"""`baselines`: what the mean or the prior, a linear model and gradient boosting predict."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from goodfit.values import Dataset
+
+MOST_ROWS = 100_000  # training rows that the linear model and gradient boosting are fitted on, drawn at random
+
+
+def baselines(dataset: Dataset, seed: int = 0) -> dict[str, np.ndarray]:
+    """Predictions of three models that need no network, fitted on the training rows, for every row.
+
+    Args:
+        dataset: prepared rows.
+        seed: of gradient boosting, and of the draw where there are more than `MOST_ROWS` training rows.
+
+    Returns:
+        By name (`mean` or `prior`, `linear`, `gradient boosting`): the standardized target, shape (rows,), for a
+        regression; the probability of each class, shape (rows, classes), otherwise. They are scikit-learn's
+        `RidgeCV` or `LogisticRegression`, and `HistGradientBoosting` with its defaults.
+    """
+    train = dataset.train
+    if len(train) > MOST_ROWS:
+        train = np.sort(np.random.default_rng(seed).choice(train, MOST_ROWS, replace=False))
+    if dataset.task == "regression":
+        return _regression(dataset, train, seed)
+    return _classes(dataset, train, seed)
+
+
+def _regression(dataset: Dataset, train: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.linear_model import Ridge, RidgeCV
+
+    x, y = dataset.x[train].astype(np.float64), dataset.y[train].astype(np.float64)
+    mean = float(dataset.y[dataset.train].astype(np.float64).mean())
+    small = x.size <= 5_000_000
+    linear = RidgeCV(alphas=np.logspace(-3, 3, 13)) if small else Ridge()
+    boosting = HistGradientBoostingRegressor(random_state=seed)
+    return {
+        "mean": np.full(len(dataset.x), mean),
+        "linear": linear.fit(x, y).predict(dataset.x.astype(np.float64)),
+        "gradient boosting": boosting.fit(x, y).predict(dataset.x),
+    }
+
+
+def _classes(dataset: Dataset, train: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    classes = len(dataset.classes)
+    share = np.bincount(dataset.y[dataset.train], minlength=classes) / len(dataset.train)
+    found = {"prior": np.tile(share, (len(dataset.x), 1))}
+    x, y = dataset.x[train].astype(np.float64), dataset.y[train]
+    models = {
+        "linear": LogisticRegression(C=1.0, max_iter=1000),
+        "gradient boosting": HistGradientBoostingClassifier(random_state=seed),
+    }
+    for name, model in models.items():
+        with warnings.catch_warnings():
+            # A baseline that stopped a step before its optimum is a baseline all the same.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(x, y)
+        table = np.zeros((len(dataset.x), classes))
+        table[:, model.classes_] = model.predict_proba(dataset.x.astype(np.float64))
+        found[name] = table
+    return found

@@ -1,0 +1,529 @@
+"""Cells -> numbers, dates and texts, with a word about everything that was not plain."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from goodfit.errors import InputError
+
+MISSING_WORDS = frozenset(
+    ("", "?", "n/a", "na", "nan", "null", "#n/a", "#na", "<na>", "nat", "n.a.", "-", "--", "n.d.", "#null!", "#value!")
+)
+MISSING_NUMBER_WORDS = MISSING_WORDS | {"none", "nil", "missing", "unknown", ".", "..", "...", "–", "—", "*", "x"}
+NUMERIC_SHARE = 0.8  # of a column's cells: from here on the others are stray text among numbers
+_SYMBOLS = re.compile(r"^\s*([$€£¥]|[A-Za-z]{1,3}\$)?\s*([^$€£¥%]*?)\s*([$€£¥%])?\s*$")
+_GROUPS = {
+    (".", ","): re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?"),
+    (",", "."): re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?"),
+    (".", " "): re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f]\d{3})+(\.\d*)?"),
+    (",", " "): re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f]\d{3})+(,\d*)?"),
+    (".", "'"): re.compile(r"[+-]?\d{1,3}(['\u2019]\d{3})+(\.\d*)?"),
+}
+_STYLES = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"))
+_LEADING_ZERO = re.compile(r"[+-]?0\d+")
+_DATE_SHAPE = re.compile(r"(?=.*\d)[\w.,:/+ -]{6,35}")
+_DATE_FORMATS = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "ISO8601",
+    "%d.%m.%Y",
+    "%d.%m.%y",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%b %d %Y",
+)
+_SPOKEN = {
+    "%Y-%m-%d": "year-month-day", "%Y/%m/%d": "year/month/day", "ISO8601": "ISO 8601",
+    "%d.%m.%Y": "day.month.year", "%m/%d/%Y": "month/day/year", "%d/%m/%Y": "day/month/year",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a column's cells are written, so that another table's are read alike.
+
+    Args:
+        kind: what the cells were read as.
+        decimal: the decimal mark of a number.
+        thousands: what sets the thousands apart, or `""`.
+        symbol: what stands before or after every number, or `""`.
+        format: the `strptime` format of a date, or `"ISO8601"`.
+    """
+
+    kind: Literal["number", "date", "boolean", "text"]
+    decimal: str = "."
+    thousands: str = ""
+    symbol: str = ""
+    format: str = ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a column can't be used as it stands; an error only for a table that uses it as a quantity.
+
+    Args:
+        column: its name.
+        problem: one sentence that names column, rows and cells.
+        remedy: what to do.
+        text: the column can still be used as text (stray words among numbers).
+    """
+
+    column: str
+    problem: str
+    remedy: str
+    text: bool = False
+
+    def error(self) -> InputError:
+        """The exception that says so."""
+        return InputError(self.problem, self.remedy)
+
+
+@dataclass
+class Converted:
+    """One column after conversion."""
+
+    values: pd.Series
+    form: Form
+    missing: Counter[str] = field(default_factory=Counter)
+    note: str = ""
+    fault: Fault | None = None
+
+
+def missing_words(na: str | Iterable[str] | None) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The words for missing: those given, those meant in any column, those meant among numbers.
+
+    Args:
+        na: more words, matched as written; `None` for the usual ones alone, `()` for none but the empty cell.
+    """
+    if na is None:
+        return frozenset(), MISSING_WORDS, MISSING_NUMBER_WORDS
+    given = frozenset([na] if isinstance(na, str) else na)
+    if not given:
+        return given, frozenset([""]), frozenset([""])
+    return given, MISSING_WORDS, MISSING_NUMBER_WORDS
+
+
+def parse_number(text: str, decimal: str, thousands: str) -> float | None:
+    """A number written with these marks, or `None`.
+
+    >>> parse_number("1.234.567,5", ",", "."), parse_number("1.2.3", ".", ",")
+    (1234567.5, None)
+    """
+    if thousands or decimal != ".":
+        grouped = _GROUPS.get((decimal, thousands))
+        if grouped is not None and grouped.fullmatch(text):
+            text = re.sub(r"[ \u00a0\u202f'\u2019]" if thousands in (" ", "'") else re.escape(thousands), "", text)
+        elif thousands and thousands in text:
+            return None
+        if decimal == ",":
+            if "." in text:
+                return None
+            text = text.replace(",", ".")
+    if "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def convert(
+    name: str,
+    cells: pd.Series,
+    na: str | Iterable[str] | None,
+    decimal: str | None,
+    thousands: str | None,
+    where: Callable[[int], str],
+    prefer: str = ".",
+) -> Converted:
+    """One column of cells as numbers, dates, booleans or text.
+
+    Args:
+        name: of the column.
+        cells: as the source has them.
+        na: more words for missing, see `missing_words`.
+        decimal: the decimal mark, found where `None`.
+        thousands: what sets thousands apart, found where `None`.
+        where: the name of a row, by position.
+        prefer: the decimal mark of a column that can be read with either.
+    """
+    given, anywhere, among_numbers = missing_words(na)
+    typed = _typed(name, cells, given, where)
+    if typed is not None:
+        return typed
+    codes, words = _texts(cells)
+    sizes = np.bincount(codes[codes >= 0], minlength=len(words)).astype(np.int64)
+    folded = [word.lower() for word in words]
+    gone = np.array([w in given or f in anywhere for w, f in zip(words, folded)], dtype=bool)
+    maybe = np.array([f in among_numbers for f in folded], dtype=bool) | gone
+    numbers, style, symbol = _numbers(words, maybe, decimal, thousands, prefer)
+    parsed = ~np.isnan(numbers) & ~gone
+    gone_number = gone | (maybe & ~parsed)
+    present = int(sizes[~gone_number].sum())
+    share = sizes[parsed].sum() / present if present else 0.0
+    padded = any(_LEADING_ZERO.fullmatch(words[i]) for i in np.flatnonzero(parsed))
+    long = any(len(words[i].lstrip("+-")) > 15 and words[i].lstrip("+-").isdigit() for i in np.flatnonzero(parsed))
+    if share == 1.0 and not padded and not long:
+        return _as_number(name, codes, words, sizes, numbers, given, gone_number, style, symbol, where)
+    fault, note = None, ""
+    if share == 1.0:
+        note = f"{name!r}: its digits are {'codes with leading zeros' if padded else 'too long for a number'}; read as text."
+    elif share >= NUMERIC_SHARE and not padded:
+        fault = _stray(name, codes, words, parsed | gone_number, where, "numbers", given)
+    elif present and share == 0.0:
+        dated = _dates(name, codes, words, gone, where)
+        if dated is not None:
+            dated.missing = _count(words, sizes, gone)
+            return dated
+    elif share > 0.2:
+        note = f"{name!r}: {share:.0%} of its cells are numbers, the others are not; read as text."
+    lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
+    values = pd.Series(lookup[codes], dtype=object)
+    return Converted(values, Form("text"), _count(words, sizes, gone), note, fault)
+
+
+def conform(name: str, cells: pd.Series, form: Form, na: Sequence[str], where: Callable[[int], str]) -> pd.Series:
+    """A column of another table, read as the training table's was.
+
+    Returns:
+        float64 for numbers, datetime64 for dates, objects (text or `None`) otherwise.
+
+    Raises:
+        InputError: a cell is neither of that form nor missing.
+    """
+    given, anywhere, among_numbers = missing_words(na or None)
+    if form.kind == "number" and (pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_bool_dtype(cells)):
+        values = _floats(cells)
+        values = values.mask(values.isin(_as_floats(given)))
+        if (fault := _infinite(name, values.to_numpy(), where)) is not None:
+            raise fault.error()
+        return values
+    if form.kind == "date" and pd.api.types.is_datetime64_any_dtype(cells):
+        return _naive(cells)
+    codes, words = _texts(cells)
+    gone = np.array([word in given or word.lower() in anywhere for word in words], dtype=bool)
+    if form.kind == "number":
+        values = np.full(len(words) + 1, np.nan)
+        for i, word in enumerate(words):
+            if not gone[i] and (number := _one_number(word, form)) is not None:
+                values[i] = number
+            else:
+                gone[i] |= word.lower() in among_numbers
+        bad = np.isnan(values[:-1]) & ~gone
+        values = pd.Series(values[codes]).mask(lambda v: v.isin(_as_floats(given)))
+        fault = _stray(name, codes, words, ~bad, where, "numbers", given, numeric_only=True) if bad.any() else None
+        fault = fault or _infinite(name, values.to_numpy(), where)
+        if fault is not None:
+            raise fault.error()
+        return values
+    if form.kind == "date":
+        text = pd.Series(words, dtype=object).mask(gone)
+        parsed = _parse_dates(text, form.format)
+        if (again := parsed.isna() & text.notna()).any() and form.format != "ISO8601":
+            parsed = parsed.where(~again, _parse_dates(text, "ISO8601"))
+        bad = (parsed.isna() & text.notna()).to_numpy()
+        if bad.any():
+            raise _stray(name, codes, words, ~bad, where, "dates", given, numeric_only=True).error()
+        return _take_dates(parsed, codes)
+    lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
+    return pd.Series(lookup[codes], dtype=object)
+
+
+# --- pieces --------------------------------------------------------------------------------------------------------
+
+
+def _typed(name: str, cells: pd.Series, given: frozenset[str], where: Callable[[int], str]) -> Converted | None:
+    """A column whose cells have a type already, or `None` where they are text."""
+    dtype = cells.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        cells = cells.astype(object)
+        dtype = cells.dtype
+    if dtype == object or pd.api.types.is_string_dtype(dtype):
+        kind = pd.api.types.infer_dtype(cells, skipna=True)
+        if kind == "boolean":
+            return Converted(cells.astype(object).where(cells.notna(), None), Form("boolean"))
+        if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
+            cells = pd.to_numeric(cells.astype(object).where(cells.notna(), np.nan).astype(float))
+            dtype = cells.dtype
+        elif kind in ("datetime64", "datetime", "date"):
+            cells = pd.to_datetime(cells, errors="coerce", utc=True)
+            dtype = cells.dtype
+        else:
+            return None
+    if pd.api.types.is_bool_dtype(dtype):
+        return Converted(cells.astype(object).where(cells.notna(), None), Form("boolean"))
+    if isinstance(dtype, pd.PeriodDtype):
+        cells = cells.dt.to_timestamp()
+        dtype = cells.dtype
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return Converted(_naive(cells), Form("date", format="ISO8601"))
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        return Converted(cells.dt.total_seconds(), Form("number"), note=f"{name!r}: durations, read as seconds.")
+    if pd.api.types.is_complex_dtype(dtype):
+        fault = Fault(
+            name, f"the column {name!r} holds complex numbers.", "Give real and imaginary part, or --drop it."
+        )
+        return Converted(pd.Series(np.abs(cells.to_numpy()), dtype=float), Form("number"), fault=fault)
+    if not pd.api.types.is_numeric_dtype(dtype):
+        return None
+    values = _floats(cells)
+    missing: Counter[str] = Counter()
+    if given:
+        hit = values.isin(_as_floats(given))
+        for number in values[hit].to_list():
+            missing[f"{number:g}"] += 1
+        values = values.mask(hit)
+    fault = _infinite(name, values.to_numpy(), where)
+    exact = pd.api.types.is_integer_dtype(dtype) and not values.isna().any()
+    return Converted(
+        cells.astype("int64") if exact and cells.abs().max() < 2**62 else values, Form("number"), missing, fault=fault
+    )
+
+
+def _texts(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Each cell's place among the different texts (-1 where there is none), and those texts, stripped."""
+    codes, found = pd.factorize(cells.to_numpy(dtype=object))
+    words = [text_of(value) for value in found]
+    if len(set(words)) < len(words):
+        again, different = pd.factorize(np.array(words, dtype=object))
+        codes = np.where(codes >= 0, again[codes], -1)
+        words = list(different)
+    return codes, words
+
+
+def text_of(value: object) -> str:
+    """A cell as text; a whole number without its decimals.
+
+    >>> text_of(3.0), text_of(True), text_of(" a ")
+    ('3', 'True', 'a')
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, (float, np.floating)) and float(value).is_integer() and abs(float(value)) < 2**53:
+        return str(int(value))
+    return str(value).strip()
+
+
+def _numbers(
+    words: list[str], maybe: np.ndarray, decimal: str | None, thousands: str | None, prefer: str = "."
+) -> tuple[np.ndarray, list[tuple[str, str]], str]:
+    """Each text as a number (NaN where it is none), the styles that read equally many, and the common symbol."""
+    candidates = [i for i in range(len(words)) if not maybe[i]]
+    values = np.full(len(words), np.nan)
+    if not candidates:
+        return values, [_STYLES[0]], ""
+    styles = [
+        style
+        for style in _STYLES
+        if (decimal is None or style[0] == decimal) and (thousands is None or style[1] in ("", thousands))
+    ] or [(decimal or ".", thousands or "")]
+    probe = candidates[:2000]
+    if not any(any(mark.isdigit() for mark in words[i]) for i in probe):
+        infinite = [i for i in candidates if words[i].lower().lstrip("+-") in ("inf", "infinity")]
+        values[infinite] = np.inf
+        return values, [styles[0]], ""
+    symbol = ""
+    bare = words
+    if words[probe[0]][:1] in "$€£¥" or words[probe[0]][-1:] in "$€£¥%":
+        cut = {i: _SYMBOLS.match(words[i]) for i in candidates}
+        signs = {(m.group(1) or "") + (m.group(3) or "") if m else None for m in cut.values()}
+        if len(signs) == 1 and (only := next(iter(signs))):
+            symbol = only
+            bare = [cut[i].group(2) if i in cut else word for i, word in enumerate(words)]  # pyright: ignore[reportOptionalMemberAccess]
+    counts = {style: sum(parse_number(bare[i], *style) is not None for i in probe) for style in styles}
+    most = max(counts.values())
+    best = [style for style in styles if counts[style] == most]
+    if most == 0:
+        return values, [styles[0]], ""
+    best.sort(key=lambda style: style[0] != prefer)
+    for i in candidates:
+        number = parse_number(bare[i], *best[0])
+        if number is not None and not math.isnan(number):
+            values[i] = number
+    return values, best, symbol
+
+
+def styles_of(cells: pd.Series, na: str | Iterable[str] | None) -> list[tuple[str, str]] | None:
+    """The (decimal, thousands) marks under which most of a column's cells are numbers; `None` for no text numbers."""
+    if not (cells.dtype == object or pd.api.types.is_string_dtype(cells.dtype)):
+        return None
+    _, words = _texts(cells.iloc[:5000])
+    given, _, among = missing_words(na)
+    maybe = np.array([word in given or word.lower() in among for word in words], dtype=bool)
+    values, best, _ = _numbers(words, maybe, None, None)
+    return best if (~np.isnan(values)).sum() >= max(1, NUMERIC_SHARE * (~maybe).sum()) else None
+
+
+def _as_number(
+    name: str,
+    codes: np.ndarray,
+    words: list[str],
+    sizes: np.ndarray,
+    numbers: np.ndarray,
+    given: frozenset[str],
+    gone: np.ndarray,
+    styles: list[tuple[str, str]],
+    symbol: str,
+    where: Callable[[int], str],
+) -> Converted:
+    numbers = numbers.copy()
+    if given:
+        hit = np.isin(numbers, _as_floats(given))
+        gone = gone | hit
+    numbers[gone] = np.nan
+    values = np.append(numbers, np.nan)[codes]
+    decimal, thousands = styles[0]
+    said = []
+    example = next(
+        (words[i] for i in range(len(words)) if not gone[i] and any(m in words[i] for m in ",' \u00a0\u2019")), None
+    )
+    if decimal == "," and any("," in words[i] for i in range(len(words)) if not gone[i]):
+        said.append(f"the comma is the decimal mark (“{example}”)")
+    marked = [words[i] for i in range(len(words)) if not gone[i] and thousands and thousands in words[i]]
+    if marked:
+        what = {",": "commas", ".": "points", " ": "spaces", "'": "apostrophes"}.get(thousands, repr(thousands))
+        said.append(f"{what} set the thousands apart (“{marked[0]}”)")
+        if (",", "") in styles:
+            said.append("give --decimal , where the comma is the decimal mark")
+    if symbol:
+        said.append(f"the sign {symbol} at every number was left out")
+    note = f"{name!r}: {'; '.join(said)}." if said else ""
+    series = pd.Series(values)
+    whole = not np.isnan(values).any() and np.isfinite(values).all() and (values == np.round(values)).all()
+    if whole and np.abs(values).max(initial=0) < 2**53 and not any("." in word for word in words):
+        series = series.astype("int64")
+    form = Form("number", decimal, thousands, symbol)
+    return Converted(series, form, _count(words, sizes, gone), note, _infinite(name, values, where))
+
+
+def _one_number(word: str, form: Form) -> float | None:
+    """A number of that form, or a plainly written one."""
+    bare = word
+    if form.symbol and (match := _SYMBOLS.match(word)):
+        bare = match.group(2)
+    number = parse_number(bare, form.decimal, form.thousands)
+    if number is None:
+        number = parse_number(bare, ".", "," if form.decimal == "." else "")
+    return None if number is not None and math.isnan(number) else number
+
+
+def _count(words: list[str], sizes: np.ndarray, gone: np.ndarray) -> Counter[str]:
+    return Counter({words[i]: int(sizes[i]) for i in np.flatnonzero(gone) if sizes[i]})
+
+
+def _as_floats(words: Iterable[str]) -> list[float]:
+    found = (parse_number(word, ".", "") for word in words)
+    return [number for number in found if number is not None and not math.isnan(number)]
+
+
+def _floats(cells: pd.Series) -> pd.Series:
+    return pd.Series(cells.to_numpy(dtype="float64", na_value=np.nan))
+
+
+def _infinite(name: str, values: np.ndarray, where: Callable[[int], str]) -> Fault | None:
+    at = np.flatnonzero(np.isinf(values))
+    if not len(at):
+        return None
+    rows = ", ".join(where(int(i)) for i in at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")
+    return Fault(
+        name,
+        f"the column {name!r} holds {'an infinite number' if len(at) == 1 else 'infinite numbers'} in {rows}.",
+        f"Mend {'that cell' if len(at) == 1 else 'those cells'}, count them as missing (--na inf --na -inf), or --drop {name}.",
+    )
+
+
+def _stray(
+    name: str,
+    codes: np.ndarray,
+    words: list[str],
+    good: np.ndarray,
+    where: Callable[[int], str],
+    what: str,
+    given: frozenset[str],
+    numeric_only: bool = False,
+) -> Fault:
+    bad = ~good
+    at = np.flatnonzero((codes >= 0) & bad[codes])
+    shown = ", ".join(f"“{words[codes[i]]}” in {where(int(i))}" for i in at[:4])
+    shown += f" and {len(at) - 4} more" if len(at) > 4 else ""
+    cell = words[codes[at[0]]]
+    remedy = f'Mend {"that cell" if len(at) == 1 else "those cells"}, or count them as missing (--na "{cell}")'
+    remedy += "." if numeric_only else f", or take the column as text (--categorical {name})."
+    verb = "is" if len(at) == 1 else "are"
+    return Fault(name, f"the column {name!r} holds {what}, but {shown} {verb} not.", remedy, text=True)
+
+
+def _naive(cells: pd.Series) -> pd.Series:
+    """Dates without a time zone (in UTC where they had one), in microseconds."""
+    if isinstance(cells.dtype, pd.DatetimeTZDtype):
+        cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
+    return cells.astype("datetime64[us]").reset_index(drop=True)
+
+
+def _parse_dates(text: pd.Series, format: str) -> pd.Series:
+    parsed = pd.to_datetime(text, format=format, errors="coerce", utc=True)
+    return _naive(parsed)
+
+
+def _take_dates(parsed: pd.Series, codes: np.ndarray) -> pd.Series:
+    lookup = np.append(parsed.to_numpy(dtype="datetime64[us]"), np.datetime64("NaT", "us"))
+    return pd.Series(lookup[codes])
+
+
+def _dates(
+    name: str, codes: np.ndarray, words: list[str], gone: np.ndarray, where: Callable[[int], str]
+) -> Converted | None:
+    kept = [i for i in range(len(words)) if not gone[i]]
+    probe = [words[i] for i in kept[:200]]
+    if sum(_DATE_SHAPE.fullmatch(word) is not None for word in probe) < NUMERIC_SHARE * len(probe):
+        return None
+    text = pd.Series(probe, dtype=object)
+    shares = {format: _parse_dates(text, format).notna().mean() for format in _DATE_FORMATS}
+    if max(shares.values()) < NUMERIC_SHARE:
+        return None
+    full = pd.Series(words, dtype=object).mask(gone)
+    most = max(shares.values())
+    tied = [format for format in _DATE_FORMATS if shares[format] == most]
+    parses = {format: _parse_dates(full, format) for format in tied}
+    tied.sort(key=lambda format: -int(parses[format].notna().sum()))
+    format = tied[0]
+    parsed = parses[format]
+    good = (parsed.notna() | full.isna()).to_numpy()
+    if not good.all():
+        if good[kept].mean() < NUMERIC_SHARE:
+            return None
+        fault = _stray(name, codes, words, good, where, "dates", frozenset())
+        lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
+        return Converted(pd.Series(lookup[codes], dtype=object), Form("text"), fault=fault)
+    note = f"{name!r}: dates, written as {_SPOKEN.get(format, format)}."
+    swapped = [other for other in tied[1:] if parses[other].notna().all() and not parses[other].equals(parsed)]
+    if swapped and parses[swapped[0]].notna().sum() == parsed.notna().sum():
+        other = _SPOKEN.get(swapped[0], swapped[0])
+        note = f"{note[:-1]} ({other} would fit as well; write them year-month-day where that was meant)."
+    return Converted(_take_dates(parsed, codes), Form("date", format=format), note=note)
