@@ -2,6 +2,6 @@
 
 from goodfit.api.fitting import FitResult, fit
 from goodfit.api.reading import diagnose, load, read
-from goodfit.api.tables import predict, train
+from goodfit.api.table_job import predict, train
 
 __all__ = ["FitResult", "diagnose", "fit", "load", "predict", "read", "train"]

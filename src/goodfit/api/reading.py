@@ -12,7 +12,7 @@ from goodfit.errors import InputError
 from goodfit.values import Diagnosis, Run, Study
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 def load(folder: str | os.PathLike[str]) -> Run | Study:
@@ -32,9 +32,7 @@ def load(folder: str | os.PathLike[str]) -> Run | Study:
     return store.load_run(folder)
 
 
-def read(
-    path: str | os.PathLike[str], *, loss: str | None = None, val_loss: str | None = None
-) -> tuple[Run, ...]:
+def read(path: str | os.PathLike[str], *, loss: str | None = None, val_loss: str | None = None) -> tuple[Run, ...]:
     """The runs in a log file of any tool, or in a folder that goodfit saved.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,6 +38,8 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     if epochs is None:
         epochs = int(np.clip(STEPS_AT_MOST // steps, 20, 1000))
     loss, metrics, outputs, activation, bias = _head(dataset)
+    small: Any = keras.initializers.VarianceScaling(0.01, "fan_in", "truncated_normal")
+    optimizer: Any = keras.optimizers.serialize(keras.optimizers.Adam(learning_rate=0.001))
     model = keras.Sequential(
         [
             keras.Input((features,), name="inputs"),
@@ -45,7 +48,7 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
             keras.layers.Dense(
                 outputs,
                 activation,
-                kernel_initializer=keras.initializers.VarianceScaling(0.01, "fan_in", "truncated_normal"),
+                kernel_initializer=small,
                 bias_initializer=bias,
                 name="output",
             ),
@@ -54,7 +57,7 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     )
     return Recipe(
         model=serialize(model),
-        optimizer=keras.optimizers.serialize(keras.optimizers.Adam(learning_rate=0.001)),
+        optimizer=optimizer,
         loss=loss,
         metrics=metrics,
         batch_size=batch_size,
@@ -64,7 +67,7 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     )
 
 
-def _head(dataset: Dataset) -> tuple[str, tuple[str, ...], int, str, keras.Initializer]:
+def _head(dataset: Dataset) -> tuple[str, tuple[str, ...], int, str, Any]:
     """Loss, metrics, output units, output activation and the output bias's initializer of a task."""
     y, constant = dataset.y[dataset.train], keras.initializers.Constant
     if dataset.task == "regression":
@@ -74,4 +77,3 @@ def _head(dataset: Dataset) -> tuple[str, tuple[str, ...], int, str, keras.Initi
     if dataset.task == "binary":
         return "binary_crossentropy", ("accuracy",), 1, "sigmoid", constant(float(np.log(prior[1] / prior[0])))
     return "sparse_categorical_crossentropy", ("accuracy",), len(prior), "softmax", constant(np.log(prior).tolist())
-

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from goodfit.training import program
+from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.recipes import build, compile_model
 from goodfit.values import EarlyStopping, Outcome, Progress, Recipe, Report, Run, silent
 
@@ -40,6 +41,14 @@ class Population:
     weights: list[np.ndarray]
     initial_weights: list[np.ndarray]
 
+    @property
+    def best_member(self) -> int:
+        """The place of the member whose kept weights have the lowest validation loss."""
+        kept = self.run.kept_epoch
+        assert kept is not None
+        losses = self.run.curves["val_loss"][np.arange(len(kept)), kept]
+        return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+
     def model(self, member: int) -> keras.Model:
         """One member as a compiled Keras model of its own with the weights that were kept."""
         model = compile_model(build(self.recipe, self.run.seeds[member]), self.recipe)
@@ -64,6 +73,11 @@ class Population:
             return model.stateless_call(trainable, non_trainable, block, training=False)[0]
 
         predict = jax.jit(jax.vmap(member, in_axes=(0, None)))
+        with persistent_cache():
+            return self._in_blocks(predict, weights, x)
+
+    @staticmethod
+    def _in_blocks(predict: Any, weights: list[Any], x: np.ndarray) -> np.ndarray:
         blocks = []
         for start in range(0, len(x), BLOCK_ROWS):
             block = np.asarray(x[start : start + BLOCK_ROWS], dtype=np.float32)
@@ -102,8 +116,21 @@ def train(
     Returns:
         the trained population. A Ctrl-C ends the training early, with outcome `interrupted`.
     """
+    with persistent_cache():
+        return _train(recipe, x, y, validation, tuple(int(seed) for seed in seeds), threads, report, stage)
+
+
+def _train(
+    recipe: Recipe,
+    x: np.ndarray,
+    y: np.ndarray,
+    validation: tuple[np.ndarray, np.ndarray],
+    seeds: tuple[int, ...],
+    threads: int | None,
+    report: Report,
+    stage: str,
+) -> Population:
     began = time.perf_counter()
-    seeds = tuple(int(seed) for seed in seeds)
     groups = _groups(len(seeds), threads)
     template = compile_model(build(recipe, seeds[0]), recipe)
     template._symbolic_build(data_batch=(x[:1], y[:1]))
@@ -263,9 +290,7 @@ def _recent(tracks: list[_Track], name: str) -> float | None:
     return float(values.mean()) if values.size else None
 
 
-def _run(
-    recipe: Recipe, tracks: list[_Track], groups: list[list[int]], seeds: tuple[int, ...], seconds: float
-) -> Run:
+def _run(recipe: Recipe, tracks: list[_Track], groups: list[list[int]], seeds: tuple[int, ...], seconds: float) -> Run:
     length = max(track.epochs_done for track in tracks)
     curves: dict[str, np.ndarray] = {}
     ran = np.zeros((len(seeds), length), dtype=bool)
@@ -286,9 +311,16 @@ def _run(
         curves=curves,
         epoch=np.arange(length),
         seeds=seeds,
-        outcomes=tuple(_outcome(curves["loss"][m], ran[m, :length], bool(stopped[m]), ran[m].sum() < recipe.epochs) for m in range(len(seeds))),
+        outcomes=tuple(
+            _outcome(curves["loss"][m], ran[m, :length], bool(stopped[m]), ran[m].sum() < recipe.epochs)
+            for m in range(len(seeds))
+        ),
         recipe=recipe,
-        provenance={"engine": "compiled", "engine_reason": f"{len(seeds)} seeds in one program", "train_seconds": seconds},
+        provenance={
+            "engine": "compiled",
+            "engine_reason": f"{len(seeds)} seeds in one program",
+            "train_seconds": seconds,
+        },
     )
     if recipe.early_stopping is not None and recipe.early_stopping.restore_best:
         return Run(**{**run.__dict__, "kept_epoch": run.best_epoch(recipe.early_stopping.monitor)})

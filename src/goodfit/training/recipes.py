@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from goodfit.values import Recipe
 def derive_seed(seed: int, path: str) -> int:
     """A seed of 31 bits for the stream called `path` of the member with `seed`.
 
-    Streams depend on nothing but their name, so that a layer added or removed leaves every other layer's draw as it was.
+    Streams depend on nothing but their name, so that a layer more or less leaves every other layer's draw as it was.
 
     Example:
         >>> derive_seed(0, "mlp/hidden_1/kernel_initializer") == derive_seed(0, "mlp/hidden_1/kernel_initializer")
@@ -51,14 +52,14 @@ def build(recipe: Recipe, seed: int) -> keras.Model:
     Returns:
         a built Keras model.
     """
-    return keras.saving.deserialize_keras_object(_seeded(dict(recipe.model), seed, ""))
+    model: Any = keras.saving.deserialize_keras_object(_seeded(dict(recipe.model), seed, ""))
+    return model
 
 
 def serialize(model: keras.Model) -> dict[str, Any]:
     """A Keras model's configuration as a recipe holds it: the architecture, without how it was compiled."""
-    config = dict(keras.saving.serialize_keras_object(model))
-    config.pop("compile_config", None)
-    return config
+    config: Any = keras.saving.serialize_keras_object(model)
+    return {key: value for key, value in config.items() if key != "compile_config"}
 
 
 def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
@@ -72,4 +73,10 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
         loss=keras.saving.deserialize_keras_object(recipe.loss) if isinstance(recipe.loss, dict) else recipe.loss,
         metrics=[keras.metrics.deserialize(m) if isinstance(m, dict) else m for m in recipe.metrics],
     )
+    return model
+
+
+def load_model(path: str | os.PathLike[str]) -> keras.Model:
+    """A saved Keras model; one that would run code when loaded (a Lambda layer of Python bytes) is refused."""
+    model: Any = keras.saving.load_model(path, safe_mode=True)
     return model

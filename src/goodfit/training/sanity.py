@@ -68,6 +68,14 @@ def unregularized(config: Any) -> Any:
 
 
 RANDOM_LAYERS = frozenset(
-    {"Dropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise"}
+    {
+        "Dropout",
+        "AlphaDropout",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+        "GaussianDropout",
+        "GaussianNoise",
+    }
 )
 """Keras's layers that are random in training only and do nothing at a rate or deviation of 0."""

@@ -1,0 +1,125 @@
+"""`fit`: a user's own Keras model, trained exactly as `model.fit` would."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from goodfit.api.result import FitResult
+from goodfit.values import Run
+
+
+def fit(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: Any = "auto",
+    callbacks: Any = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    shuffle: Any = True,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: Any = 1,
+    *,
+    checks: Literal["on", "off"] = "on",
+) -> FitResult:
+    """Train a compiled Keras model in place exactly as `model.fit` does, in compiled chunks of epochs.
+
+    Args:
+        model: a compiled Keras 3 model.
+        x: inputs; this and the arguments to `validation_freq` are those of `model.fit`.
+        y: targets.
+        batch_size: rows per step.
+        epochs: number of the last epoch.
+        verbose: `0`, `1`, `2` or `"auto"`, as in Keras.
+        callbacks: Keras callbacks.
+        validation_split: the share of the last rows to validate on.
+        validation_data: `(x, y)` or `(x, y, sample_weight)` to validate on.
+        shuffle: `True`, `False` or `"batch"`.
+        class_weight: class -> weight.
+        sample_weight: a weight per row.
+        initial_epoch: number of the first epoch.
+        steps_per_epoch: steps per epoch.
+        validation_steps: steps per validation.
+        validation_batch_size: rows per validation step.
+        validation_freq: validate every so many epochs, or after those listed.
+        checks: `"off"` leaves out the pre-flight, which refuses what Keras lets through silently.
+
+    Returns:
+        a `Run` that is also what Keras's `History` is, with `.diagnosis`, `.plot()`, `.engine` and `.engine_reason`.
+
+    Raises:
+        InputError: where the pre-flight finds that the training can't be meant.
+
+    Example:
+        >>> import goodfit, keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> x = np.random.default_rng(0).normal(size=(64, 3))
+        >>> result = goodfit.fit(model, x, x.sum(axis=1), epochs=5, validation_split=0.25, verbose=0)
+        >>> result.engine, sorted(result.history)
+        ('compiled', ['loss', 'val_loss'])
+    """
+    from goodfit.training import engine
+
+    done = engine.fit(
+        model,
+        x,
+        y,
+        batch_size,
+        epochs,
+        verbose,
+        callbacks,
+        validation_split,
+        validation_data,
+        shuffle,
+        class_weight,
+        sample_weight,
+        initial_epoch,
+        steps_per_epoch,
+        validation_steps,
+        validation_batch_size,
+        validation_freq,
+        checks=checks,
+    )
+    epoch = np.asarray(done.epoch)
+    run = Run(
+        curves={
+            name: _curve(values, epoch, validation_freq)[None]
+            for name, values in done.history.items()
+            if np.ndim(values) == 1
+        },
+        epoch=epoch,
+        outcomes=(done.outcome,),
+        provenance={
+            "engine": done.engine,
+            "engine_reason": done.engine_reason,
+            "seconds": done.seconds,
+            "compile_seconds": done.compile_seconds,
+            "notes": list(done.warnings),
+        },
+        name=str(model.name),
+    )
+    return FitResult.of(run, get_model=lambda: model, keras_history=done.history, params=done.params)
+
+
+def _curve(values: list[float], epoch: np.ndarray, validation_freq: Any) -> np.ndarray:
+    """A list of Keras's history, one entry per epoch: NaN where nothing was logged, `inf` where it wasn't finite."""
+    logged = np.asarray(values, dtype=np.float64)
+    curve = np.full(len(epoch), np.nan)
+    where = np.ones(len(epoch), dtype=bool)
+    if len(logged) < len(epoch):
+        if isinstance(validation_freq, int):
+            where = (epoch + 1) % validation_freq == 0
+        else:
+            where = np.isin(epoch + 1, list(validation_freq))
+    curve[np.flatnonzero(where)[: len(logged)]] = np.where(np.isfinite(logged), logged, np.inf)
+    return curve
