@@ -1,5 +1,5 @@
-"""The statistics that curves and comparisons are read with: noise, smoothing, slopes, paired and bootstrap
-intervals."""
+"""The statistics that curves and comparisons are read with: noise, smoothing, slopes, paired and bootstrap intervals.
+"""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def noise_sd(y: np.ndarray) -> float:
         >>> noise_sd(np.linspace(1.0, 0.0, 50)) < 1e-12
         True
 
-    Source: von Neumann, Kent, Bellinson and Hart (1941), "The mean square successive difference", here of second order
-    and with the median absolute deviation as Rousseeuw and Croux (1993), eq. 1.1, scale it.
+    Source: von Neumann, Kent, Bellinson and Hart (1941), "The mean square successive difference", here of second
+    order and with the median absolute deviation as Rousseeuw and Croux (1993), eq. 1.1, scale it.
     """
     if len(y) < 4:
         return math.nan

@@ -1,7 +1,7 @@
 """What a `Run` says: checks, one finding each, and the one verdict.
 
-A check is a function decorated with `check("slug")` in any module of this package: `(case: Case) -> Finding`.
-The modules are discovered, so that a new check is one function and its test.
+A check is a function decorated with `check("slug")` in any module of this package: `(case: Case) -> Finding`. The
+modules are discovered, so that a new check is one function and its test.
 """
 
 from goodfit.checks.case import Case, Check, check

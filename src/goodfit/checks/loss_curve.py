@@ -58,14 +58,14 @@ def best_baseline(case: Case) -> tuple[str, float] | None:
 def overfitting(case: Case) -> Finding:
     """The network fits its training rows at the cost of the others.
 
-    Detected, in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at least
-    `RELEVANT_GAIN`, the rise is more than `LEVEL_Z` standard errors, and the training loss went on falling. Not where
-    the best epoch's weights were kept. (2) Gap: the validation loss at the weights that count lies above the training
-    loss by more than `GAP_SHARE` of itself and more than `GAP_OVER_CHANCE` of chance. Where the best epoch was kept,
-    a baseline has to do clearly better as well, by `UNDERFITTING_GAIN`; without known baselines the gap has to exceed
-    `GAP_SHARE_KEPT`. Where the baselines are known and none does better, a gap is the price of this table and not
-    said. (3) Memorized: the validation loss is no better than a measured chance while the training loss is below
-    `MEMORIZED` of it.
+    Detected, in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at
+    least `RELEVANT_GAIN`, the rise is more than `LEVEL_Z` standard errors, and the training loss went on falling. Not
+    where the best epoch's weights were kept. (2) Gap: the validation loss at the weights that count lies above the
+    training loss by more than `GAP_SHARE` of itself and more than `GAP_OVER_CHANCE` of chance. Where the best epoch
+    was kept, a baseline has to do clearly better as well, by `UNDERFITTING_GAIN`; without known baselines the gap has
+    to exceed `GAP_SHARE_KEPT`. Where the baselines are known and none does better, a gap is the price of this table
+    and not said. (3) Memorized: the validation loss is no better than a measured chance while the training loss is
+    below `MEMORIZED` of it.
 
     Why it matters: what the network learned last does not hold for new rows.
 
@@ -139,10 +139,9 @@ def underfitting(case: Case) -> Finding:
 
     Detected with baselines (the better of a linear model and gradient boosting, by validation loss): they beat the
     network's validation loss by at least `UNDERFITTING_GAIN`, and the network's training loss is not better than
-    their *validation* loss, so that
-    the gap to the training rows can't be the reason. Without baselines, curves alone can't tell an underfit network
-    from a hard table: it is said only where chance was measured, the training loss stays above `POOR_FIT` of it and
-    the curve has settled.
+    their *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone
+    can't tell an underfit network from a hard table: it is said only where chance was measured, the training loss
+    stays above `POOR_FIT` of it and the curve has settled.
 
     Why it matters: more of the target can be predicted from these inputs than the network does.
 

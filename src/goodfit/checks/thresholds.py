@@ -2,8 +2,8 @@
 
 "Provisional" says that the number is a reasoned choice that no calibration on measured truth has set yet.
 
-Losses are read over *chance*: the loss of predicting the mean or the prior. A *gain* is
-(before - after) / max(before, `CHANCE_FLOOR` of chance), see `goodfit.stats.relative_gain`.
+Losses are read over *chance*: the loss of predicting the mean or the prior. A *gain* is (before - after) /
+max(before, `CHANCE_FLOOR` of chance), see `goodfit.stats.relative_gain`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ RELEVANT_GAIN: Final = 0.05
 """Gain from which a change works (ratio). Source: the project's definition of "a change works": 5 %."""
 
 UNDERFITTING_GAIN: Final = 0.10
-"""Gain from which the network is clearly behind a baseline (ratio). Source: the same definition, 10 % for
-underfitting."""
+"""Gain from which the network is clearly behind a baseline (ratio). Source: the same definition, 10 % for underfitting.
+"""
 
 # --- how much must be logged ----------------------------------------------------------------------------------------
 
@@ -55,8 +55,8 @@ UNSTABLE_SEED_SHARE: Final = 0.25
 """Share of diverged seeds from which the run is called unstable (ratio): two of eight are no accident. Provisional."""
 
 UNSTABLE_NOISE: Final = 0.15
-"""Noise of the training loss from epoch to epoch over its level (ratio, level at least `CHANCE_FLOOR` of chance).
-Epoch means of a settled run stay within a few percent of their level. Provisional."""
+"""Noise of the training loss from epoch to epoch over its level (ratio, level at least `CHANCE_FLOOR` of chance). Epoch
+means of a settled run stay within a few percent of their level. Provisional."""
 
 SPIKE_Z: Final = 10.0
 """Height of a spike over the running median, in standard deviations of the noise. Provisional."""
@@ -112,25 +112,24 @@ RESTART_HEIGHT: Final = 0.5
 # --- sanity ---------------------------------------------------------------------------------------------------------
 
 SMALL_SAMPLE_SHARE: Final = 0.1
-"""Loss on a small sample after training on it alone, over chance (ratio). A network with room for the task can
-memorize a handful of rows: Karpathy (2019), "A recipe for training neural networks", section 2, "overfit one batch".
-The number is provisional."""
+"""Loss on a small sample after training on it alone, over chance (ratio). A network with room for the task can memorize
+a handful of rows: Karpathy (2019), "A recipe for training neural networks", section 2, "overfit one batch". The
+number is provisional."""
 
 INITIAL_LOSS_RATIO: Final = 2.0
 """Loss before training over chance (ratio): Karpathy (2019), section 2, "verify loss @ init". A network with Glorot's
-uniform
-initialization adds up to about the target's own variance to a standardized regression's loss. Provisional."""
+uniform initialization adds up to about the target's own variance to a standardized regression's loss. Provisional."""
 
 # --- data -----------------------------------------------------------------------------------------------------------
 
 INPUT_RMS: Final = 30.0
-"""Largest root mean square of an input (its own unit). 0 to 16 does no harm, 0 to 255 does. Source: LeCun, Bottou,
-Orr and Müller (1998), "Efficient BackProp", section 4.3, asks for means near 0 and variances near 1; the number is
+"""Largest root mean square of an input (its own unit). 0 to 16 does no harm, 0 to 255 does. Source: LeCun, Bottou, Orr
+and Müller (1998), "Efficient BackProp", section 4.3, asks for means near 0 and variances near 1; the number is
 provisional."""
 
 INPUT_SCALE_SPREAD: Final = 100.0
-"""Largest over smallest standard deviation of the inputs (ratio): the curvatures along them differ by its square,
-which sets the number of steps of gradient descent (LeCun et al. 1998, section 4.3). The number is provisional."""
+"""Largest over smallest standard deviation of the inputs (ratio): the curvatures along them differ by its square, which
+sets the number of steps of gradient descent (LeCun et al. 1998, section 4.3). The number is provisional."""
 
 TARGET_MEAN: Final = 5.0
 """Distance of a regression target's mean from 0, in its standard deviations. Provisional."""

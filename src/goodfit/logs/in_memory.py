@@ -1,0 +1,163 @@
+"""Histories as Python holds them: a mapping of lists, a list of rows, a DataFrame; JSON is parsed into the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from goodfit.errors import InputError
+from goodfit.logs.cells import column, plural
+from goodfit.logs.formats import Log
+
+_EXPECTED = "A history maps names of curves to lists of numbers, or is a list of rows, one per epoch."
+
+
+def histories(what: Any, source: str, name: str = "", depth: int = 0) -> tuple[Log, ...]:
+    """The histories in plain data.
+
+    A mapping of lists, a list of mappings (rows), a DataFrame, a mapping of mappings as pandas writes JSON; or a
+    mapping that holds one of these a level or two below (`{"history": {...}}`, `{"log_history": [...]}`), several of
+    them under their names.
+
+    Args:
+        what: plain data.
+        source: where it stands, for messages.
+        name: of the history.
+        depth: levels above.
+
+    Raises:
+        InputError: there is none in it.
+    """
+    if hasattr(what, "columns") and hasattr(what, "to_numpy"):
+        return (_of_lists(_frame_columns(what), source, name),)
+    if isinstance(what, Mapping):
+        return _of_mapping(what, source, name, depth)
+    if _is_list(what) and len(what) and all(isinstance(row, Mapping) for row in what):
+        return (_of_rows(list(what), source, name),)
+    raise InputError(f"{source} is not a history of a training.", _EXPECTED)
+
+
+def _of_mapping(what: Mapping[Any, Any], source: str, name: str, depth: int) -> tuple[Log, ...]:
+    lists = {str(key): value for key, value in what.items() if _is_list(value) and _is_numeric(value)}
+    if lists:
+        return (_of_lists(lists, source, name),)
+    inner = {str(key): value for key, value in what.items() if isinstance(value, Mapping)}
+    if inner and all(_counts(value) for value in inner.values()):  # pandas: {"loss": {"0": 0.5, …}}
+        return (_of_rows(_turned(inner), source, name),)
+    if inner and _counts(inner) and all(map(_is_row, inner.values())):  # pandas: {"0": {"loss": 0.5}, …}
+        return (_of_rows([inner[key] for key in sorted(inner, key=int)], source, name),)
+    if depth < 3:
+        found: list[Log] = []
+        for key, value in what.items():
+            if isinstance(value, Mapping) or (_is_list(value) and len(value) and isinstance(value[0], Mapping)):
+                try:
+                    found += histories(value, source, str(key), depth + 1)
+                except InputError:
+                    continue
+        if found:
+            return tuple(found)
+    raise InputError(f"{source} is not a history of a training.", _EXPECTED)
+
+
+def _of_lists(lists: Mapping[str, Any], source: str, name: str) -> Log:
+    longest = max(len(values) for values in lists.values())
+    if longest == 0:
+        raise InputError(f"{source} holds lists without a value.", "Give the log of a training that has begun.")
+    columns, notes = {}, []
+    for key, values in lists.items():
+        numbers, texts = column(list(values))
+        if len(texts) == len(numbers):
+            continue
+        if texts:
+            notes.append(
+                f"left out: {plural(len(texts), 'word')} among the numbers of {key!r} (entry {texts[0] + 1} first)."
+            )
+        columns[key] = _placed(key, numbers, longest, source, notes)
+    if not columns:
+        raise InputError(f"{source} holds no list of numbers.", _EXPECTED)
+    return Log(columns, tuple(notes), name=name)
+
+
+def _placed(key: str, values: np.ndarray, length: int, source: str, notes: list[str]) -> np.ndarray:
+    """A shorter list on the axis of the longest: a validation every k-th epoch, or a last entry not yet written."""
+    count = len(values)
+    if count == length:
+        return values
+    out = np.full(length, np.nan)
+    every = length // max(count, 1)
+    if count and every > 1 and length // every == count:
+        out[every - 1 : every * count : every] = values
+        notes.append(f"{key!r} has {count} entries for {length} epochs: read as one every {every} epochs.")
+    elif length - count == 1:
+        out[:count] = values
+        notes.append(f"{key!r} has one entry less than the others: its last epoch counts as not logged.")
+    else:
+        raise InputError(
+            f"the lists in {source} have different lengths: {key!r} has {count}, the longest {length}.",
+            "Give each curve one value per epoch, null where nothing was logged.",
+        )
+    return out
+
+
+def _of_rows(rows: Sequence[Mapping[Any, Any]], source: str, name: str) -> Log:
+    flat = [_flat(row) for row in rows]
+    keys = list(dict.fromkeys(key for row in flat for key in row))
+    columns, notes = {}, []
+    for key in keys:
+        values, texts = column([row.get(key) for row in flat])
+        if np.isnan(values).all():
+            continue
+        if texts:
+            notes.append(
+                f"left out: {plural(len(texts), 'word')} among the numbers of {key!r} (row {texts[0] + 1} first)."
+            )
+        columns[key] = values
+    if not columns:
+        raise InputError(f"the rows in {source} hold no numbers.", _EXPECTED)
+    return Log(columns, tuple(notes), name=name)
+
+
+def _flat(row: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping) and depth < 3:
+            out |= _flat(value, f"{prefix}{key}/", depth + 1)
+        elif not isinstance(value, (list, tuple, bool)):
+            out[f"{prefix}{key}"] = value
+    return out
+
+
+def _turned(columns: Mapping[str, Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    places = sorted({int(key) for values in columns.values() for key in values})
+    by_place = {key: {int(place): v for place, v in values.items()} for key, values in columns.items()}
+    return [{key: by_place[key].get(place) for key in columns} for place in places]
+
+
+def _frame_columns(frame: Any) -> dict[str, Any]:
+    columns = {str(name): frame.iloc[:, place].to_numpy() for place, name in enumerate(frame.columns)}
+    label = getattr(frame.index, "name", None)
+    if isinstance(label, str) and label not in columns:
+        columns = {label: frame.index.to_numpy(), **columns}
+    if not columns:
+        raise InputError("the DataFrame has no columns.", _EXPECTED)
+    return columns
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
+
+
+def _is_numeric(values: Any) -> bool:
+    array = list(values)
+    return not array or any(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in array)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _counts(value: Mapping[Any, Any]) -> bool:
+    """Whether the keys are 0, 1, 2, … as text."""
+    return bool(value) and all(str(key).isdecimal() for key in value)
