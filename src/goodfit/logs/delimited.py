@@ -54,15 +54,16 @@ def delimited(source: Source) -> tuple[Log, ...]:
         notes.append("the last line is only half written and was left out; the training may still be running.")
     if len(ragged) > len(rows):
         raise InputError(
-            f"{source.name} is no table: {plural(len(ragged), 'line')} ({ragged[0]} first) have another number of cells "
-            f"than the header's {len(header)}.",
+            f"{source.name} is no table: {plural(len(ragged), 'line')} ({ragged[0]} first) with another number of "
+            f"cells than the header's {len(header)}.",
             "Give a log with one column per name.",
         )
     if not rows:
         raise InputError(f"{source.name} has a header but no rows.", "Give the log of a training that has begun.")
     if ragged:
         notes.append(
-            f"left out: {plural(len(ragged), 'line')} with another number of cells than the header (line {ragged[0]} first)."
+            f"left out: {plural(len(ragged), 'line')} with another number of cells than the header "
+            f"(line {ragged[0]} first)."
         )
     if source.stride > 1:
         notes.append(f"the log is long: every {source.stride}th row was read.")

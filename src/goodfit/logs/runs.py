@@ -105,8 +105,8 @@ def _segments(log: Log, roles: Roles, curves: Curves, rows: np.ndarray, notes: l
             begin = max(s for s in starts if s < b)
             keep[begin:b] &= counter[begin:b] < counter[b]
         notes.append(
-            f"the training was resumed ({plural(len(resumed), 'time')}): {plural(int((~keep).sum()), 'row')} of epochs that "
-            "were trained again were left out."
+            f"the training was resumed ({plural(len(resumed), 'time')}): {plural(int((~keep).sum()), 'row')} of "
+            "epochs that were trained again were left out."
         )
         starts = [int(keep[:s].sum()) for s in starts]
         index, counter = index[keep], counter[keep]
