@@ -9,6 +9,7 @@ import numpy as np
 from goodfit.values import Dataset
 
 MOST_ROWS = 100_000  # training rows that the linear model and gradient boosting are fitted on, drawn at random
+_ONE_THREAD = 20_000  # training rows below which one thread is used
 
 
 def baselines(dataset: Dataset, seed: int = 0) -> dict[str, np.ndarray]:
@@ -23,12 +24,16 @@ def baselines(dataset: Dataset, seed: int = 0) -> dict[str, np.ndarray]:
         regression; the probability of each class, shape (rows, classes), otherwise. They are scikit-learn's
         `RidgeCV` or `LogisticRegression`, and `HistGradientBoosting` with its defaults.
     """
+    from threadpoolctl import threadpool_limits
+
     train = dataset.train
     if len(train) > MOST_ROWS:
         train = np.sort(np.random.default_rng(seed).choice(train, MOST_ROWS, replace=False))
-    if dataset.task == "regression":
-        return _regression(dataset, train, seed)
-    return _classes(dataset, train, seed)
+    # Threads that wait for one another cost more than they save on few rows, twenty times as much on busy cores.
+    with threadpool_limits(1 if len(train) < _ONE_THREAD else None):
+        if dataset.task == "regression":
+            return _regression(dataset, train, seed)
+        return _classes(dataset, train, seed)
 
 
 def _regression(dataset: Dataset, train: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -13,21 +13,14 @@ import numpy as np
 import pandas as pd
 
 from goodfit.errors import InputError
+from goodfit.tables.grid import Cells, text_of
+from goodfit.tables.numerals import bare_number, is_signed, parse_number, parse_numbers
 
 MISSING_WORDS = frozenset(
     ("", "?", "n/a", "na", "nan", "null", "#n/a", "#na", "<na>", "nat", "n.a.", "-", "--", "n.d.", "#null!", "#value!")
 )
 MISSING_NUMBER_WORDS = MISSING_WORDS | {"none", "nil", "missing", "unknown", ".", "..", "...", "–", "—", "*", "x"}
 NUMERIC_SHARE = 0.8  # of a column's cells: from here on the others are stray text among numbers
-_SYMBOLS = re.compile(r"^\s*([$€£¥]|[A-Za-z]{1,3}\$)?\s*([^$€£¥%]*?)\s*([$€£¥%])?\s*$")
-_GROUPS = {
-    (".", ","): re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?"),
-    (",", "."): re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?"),
-    (".", " "): re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f]\d{3})+(\.\d*)?"),
-    (",", " "): re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f]\d{3})+(,\d*)?"),
-    (".", "'"): re.compile(r"[+-]?\d{1,3}(['\u2019]\d{3})+(\.\d*)?"),
-}
-_STYLES = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"))
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
 _DATE_SHAPE = re.compile(r"(?=.*\d)[\w.,:/+ -]{6,35}")
 _DATE_FORMATS = (
@@ -69,14 +62,14 @@ class Form:
     """How a column's cells are written, so that another table's are read alike.
 
     Args:
-        kind: what the cells were read as.
+        kind: what the cells were read as; a code is a number where it is one, but stands for itself.
         decimal: the decimal mark of a number.
         thousands: what sets the thousands apart, or `""`.
         symbol: what stands before or after every number, or `""`.
         format: the `strptime` format of a date, or `"ISO8601"`.
     """
 
-    kind: Literal["number", "date", "boolean", "text"]
+    kind: Literal["number", "code", "date", "boolean", "text"]
     decimal: str = "."
     thousands: str = ""
     symbol: str = ""
@@ -129,33 +122,9 @@ def missing_words(na: str | Iterable[str] | None) -> tuple[frozenset[str], froze
     return given, MISSING_WORDS, MISSING_NUMBER_WORDS
 
 
-def parse_number(text: str, decimal: str, thousands: str) -> float | None:
-    """A number written with these marks, or `None`.
-
-    >>> parse_number("1.234.567,5", ",", "."), parse_number("1.2.3", ".", ",")
-    (1234567.5, None)
-    """
-    if thousands or decimal != ".":
-        grouped = _GROUPS.get((decimal, thousands))
-        if grouped is not None and grouped.fullmatch(text):
-            text = re.sub(r"[ \u00a0\u202f'\u2019]" if thousands in (" ", "'") else re.escape(thousands), "", text)
-        elif thousands and thousands in text:
-            return None
-        if decimal == ",":
-            if "." in text:
-                return None
-            text = text.replace(",", ".")
-    if "_" in text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def convert(
     name: str,
-    cells: pd.Series,
+    cells: pd.Series | Cells,
     na: str | Iterable[str] | None,
     decimal: str | None,
     thousands: str | None,
@@ -174,7 +143,7 @@ def convert(
         prefer: the decimal mark of a column that can be read with either.
     """
     given, anywhere, among_numbers = missing_words(na)
-    typed = _typed(name, cells, given, where)
+    typed = None if isinstance(cells, Cells) else _typed(name, cells, given, where)
     if typed is not None:
         return typed
     codes, words = _texts(cells)
@@ -182,20 +151,31 @@ def convert(
     folded = [word.lower() for word in words]
     gone = np.array([w in given or f in anywhere for w, f in zip(words, folded)], dtype=bool)
     maybe = np.array([f in among_numbers for f in folded], dtype=bool) | gone
-    numbers, style, symbol = _numbers(words, maybe, decimal, thousands, prefer)
+    numbers, style, symbol = parse_numbers(words, maybe, decimal, thousands, prefer)
     parsed = ~np.isnan(numbers) & ~gone
     gone_number = gone | (maybe & ~parsed)
     present = int(sizes[~gone_number].sum())
     share = sizes[parsed].sum() / present if present else 0.0
+    signed = np.array([not out and not yes and is_signed(w) for w, out, yes in zip(words, gone, parsed)], dtype=bool)
+    nearly = (sizes[parsed].sum() + sizes[signed].sum()) / present if present else 0.0
     padded = any(_LEADING_ZERO.fullmatch(words[i]) for i in np.flatnonzero(parsed))
     long = any(len(words[i].lstrip("+-")) > 15 and words[i].lstrip("+-").isdigit() for i in np.flatnonzero(parsed))
     if share == 1.0 and not padded and not long:
         return _as_number(name, codes, words, sizes, numbers, given, gone_number, style, symbol, where)
     fault, note = None, ""
     if share == 1.0:
-        note = f"{name!r}: its digits are {'codes with leading zeros' if padded else 'too long for a number'}; read as text."
-    elif share >= NUMERIC_SHARE and not padded:
-        fault = _stray(name, codes, words, parsed | gone_number, where, "numbers", given)
+        why = "codes with leading zeros" if padded else "too long for a number"
+        note = f"{name!r}: its digits are {why}; read as text."
+    elif nearly >= NUMERIC_SHARE and not padded:
+        fault = _stray(
+            name,
+            codes,
+            words,
+            parsed | gone_number,
+            where,
+            "numbers",
+            f", or take the column as text (--categorical {name})",
+        )
     elif present and share == 0.0:
         dated = _dates(name, codes, words, gone, where)
         if dated is not None:
@@ -208,8 +188,17 @@ def convert(
     return Converted(values, Form("text"), _count(words, sizes, gone), note, fault)
 
 
-def conform(name: str, cells: pd.Series, form: Form, na: Sequence[str], where: Callable[[int], str]) -> pd.Series:
+def conform(
+    name: str, cells: pd.Series | Cells, form: Form, na: Sequence[str] | None, where: Callable[[int], str]
+) -> pd.Series:
     """A column of another table, read as the training table's was.
+
+    Args:
+        name: of the column.
+        cells: of the other table.
+        form: of the training table's column.
+        na: the words for missing that the user gave for it.
+        where: the name of a row, by position.
 
     Returns:
         float64 for numbers, datetime64 for dates, objects (text or `None`) otherwise.
@@ -217,41 +206,42 @@ def conform(name: str, cells: pd.Series, form: Form, na: Sequence[str], where: C
     Raises:
         InputError: a cell is neither of that form nor missing.
     """
-    given, anywhere, among_numbers = missing_words(na or None)
-    if form.kind == "number" and (pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_bool_dtype(cells)):
-        values = _floats(cells)
-        values = values.mask(values.isin(_as_floats(given)))
-        if (fault := _infinite(name, values.to_numpy(), where)) is not None:
-            raise fault.error()
-        return values
-    if form.kind == "date" and pd.api.types.is_datetime64_any_dtype(cells):
-        return _naive(cells)
+    given, anywhere, among_numbers = missing_words(na)
+    if isinstance(cells, pd.Series):
+        dtype = cells.dtype
+        if form.kind == "number" and (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
+            values = _floats(cells)
+            values = values.mask(values.isin(_as_floats(given)))
+            if (fault := _infinite(name, values.to_numpy(), where)) is not None:
+                raise fault.error()
+            return values
+        if form.kind == "date" and pd.api.types.is_datetime64_any_dtype(dtype):
+            return _naive(cells)
     codes, words = _texts(cells)
-    gone = np.array([word in given or word.lower() in anywhere for word in words], dtype=bool)
+    folded = [word.lower() for word in words]
+    gone = np.array([word in given or low in anywhere for word, low in zip(words, folded)], dtype=bool)
     if form.kind == "number":
-        values = np.full(len(words) + 1, np.nan)
-        for i, word in enumerate(words):
-            if not gone[i] and (number := _one_number(word, form)) is not None:
-                values[i] = number
-            else:
-                gone[i] |= word.lower() in among_numbers
-        bad = np.isnan(values[:-1]) & ~gone
-        values = pd.Series(values[codes]).mask(lambda v: v.isin(_as_floats(given)))
-        fault = _stray(name, codes, words, ~bad, where, "numbers", given, numeric_only=True) if bad.any() else None
-        fault = fault or _infinite(name, values.to_numpy(), where)
+        numbers = [None if out else _one_number(word, form) for word, out in zip(words, gone)]
+        values = pd.Series(np.array([np.nan if n is None else n for n in [*numbers, None]])[codes])
+        values = values.mask(values.isin(_as_floats(given)))
+        good = np.array([n is not None or low in among_numbers for n, low in zip(numbers, folded)], dtype=bool) | gone
+        fault = _infinite(name, values.to_numpy(), where) if good.all() else _stray(name, codes, words, good, where)
         if fault is not None:
             raise fault.error()
         return values
     if form.kind == "date":
         text = pd.Series(words, dtype=object).mask(gone)
         parsed = _parse_dates(text, form.format)
-        if (again := parsed.isna() & text.notna()).any() and form.format != "ISO8601":
-            parsed = parsed.where(~again, _parse_dates(text, "ISO8601"))
-        bad = (parsed.isna() & text.notna()).to_numpy()
-        if bad.any():
-            raise _stray(name, codes, words, ~bad, where, "dates", given, numeric_only=True).error()
+        if form.format != "ISO8601" and (parsed.isna() & text.notna()).any():
+            parsed = parsed.fillna(_parse_dates(text, "ISO8601"))
+        good = (parsed.notna() | text.isna()).to_numpy()
+        if not good.all():
+            raise _stray(name, codes, words, good, where, "dates").error()
         return _take_dates(parsed, codes)
-    lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
+    if form.kind == "code":
+        numbers = [_one_number(word, form) for word in words]
+        words = [word if number is None else text_of(number) for word, number in zip(words, numbers)]
+    lookup = np.array([*(None if out else word for word, out in zip(words, gone)), None], dtype=object)
     return pd.Series(lookup[codes], dtype=object)
 
 
@@ -261,10 +251,11 @@ def conform(name: str, cells: pd.Series, form: Form, na: Sequence[str], where: C
 def _typed(name: str, cells: pd.Series, given: frozenset[str], where: Callable[[int], str]) -> Converted | None:
     """A column whose cells have a type already, or `None` where they are text."""
     dtype = cells.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        cells = cells.astype(object)
-        dtype = cells.dtype
-    if dtype == object or pd.api.types.is_string_dtype(dtype):
+    if isinstance(dtype, pd.CategoricalDtype):  # declared a category: numbers in it are codes
+        texts = Cells.of(cells.astype(object))
+        lookup = np.array([*texts.words, None], dtype=object)
+        return Converted(pd.Series(lookup[texts.codes], dtype=object), Form("text"))
+    if pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
         kind = pd.api.types.infer_dtype(cells, skipna=True)
         if kind == "boolean":
             return Converted(cells.astype(object).where(cells.notna(), None), Form("boolean"))
@@ -306,77 +297,23 @@ def _typed(name: str, cells: pd.Series, given: frozenset[str], where: Callable[[
     )
 
 
-def _texts(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
+def _texts(cells: pd.Series | Cells) -> tuple[np.ndarray, list[str]]:
     """Each cell's place among the different texts (-1 where there is none), and those texts, stripped."""
-    codes, found = pd.factorize(cells.to_numpy(dtype=object))
-    words = [text_of(value) for value in found]
-    if len(set(words)) < len(words):
-        again, different = pd.factorize(np.array(words, dtype=object))
-        codes = np.where(codes >= 0, again[codes], -1)
-        words = list(different)
-    return codes, words
+    found = cells if isinstance(cells, Cells) else Cells.of(cells)
+    return found.codes, found.words
 
 
-def text_of(value: object) -> str:
-    """A cell as text; a whole number without its decimals.
-
-    >>> text_of(3.0), text_of(True), text_of(" a ")
-    ('3', 'True', 'a')
-    """
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, (float, np.floating)) and float(value).is_integer() and abs(float(value)) < 2**53:
-        return str(int(value))
-    return str(value).strip()
-
-
-def _numbers(
-    words: list[str], maybe: np.ndarray, decimal: str | None, thousands: str | None, prefer: str = "."
-) -> tuple[np.ndarray, list[tuple[str, str]], str]:
-    """Each text as a number (NaN where it is none), the styles that read equally many, and the common symbol."""
-    candidates = [i for i in range(len(words)) if not maybe[i]]
-    values = np.full(len(words), np.nan)
-    if not candidates:
-        return values, [_STYLES[0]], ""
-    styles = [
-        style
-        for style in _STYLES
-        if (decimal is None or style[0] == decimal) and (thousands is None or style[1] in ("", thousands))
-    ] or [(decimal or ".", thousands or "")]
-    probe = candidates[:2000]
-    if not any(any(mark.isdigit() for mark in words[i]) for i in probe):
-        infinite = [i for i in candidates if words[i].lower().lstrip("+-") in ("inf", "infinity")]
-        values[infinite] = np.inf
-        return values, [styles[0]], ""
-    symbol = ""
-    bare = words
-    if words[probe[0]][:1] in "$€£¥" or words[probe[0]][-1:] in "$€£¥%":
-        cut = {i: _SYMBOLS.match(words[i]) for i in candidates}
-        signs = {(m.group(1) or "") + (m.group(3) or "") if m else None for m in cut.values()}
-        if len(signs) == 1 and (only := next(iter(signs))):
-            symbol = only
-            bare = [cut[i].group(2) if i in cut else word for i, word in enumerate(words)]  # pyright: ignore[reportOptionalMemberAccess]
-    counts = {style: sum(parse_number(bare[i], *style) is not None for i in probe) for style in styles}
-    most = max(counts.values())
-    best = [style for style in styles if counts[style] == most]
-    if most == 0:
-        return values, [styles[0]], ""
-    best.sort(key=lambda style: style[0] != prefer)
-    for i in candidates:
-        number = parse_number(bare[i], *best[0])
-        if number is not None and not math.isnan(number):
-            values[i] = number
-    return values, best, symbol
-
-
-def styles_of(cells: pd.Series, na: str | Iterable[str] | None) -> list[tuple[str, str]] | None:
+def styles_of(cells: pd.Series | Cells, na: str | Iterable[str] | None) -> list[tuple[str, str]] | None:
     """The (decimal, thousands) marks under which most of a column's cells are numbers; `None` for no text numbers."""
-    if not (cells.dtype == object or pd.api.types.is_string_dtype(cells.dtype)):
+    if isinstance(cells, pd.Series) and not (
+        pd.api.types.is_object_dtype(cells.dtype) or pd.api.types.is_string_dtype(cells.dtype)
+    ):
         return None
-    _, words = _texts(cells.iloc[:5000])
+    _, words = _texts(cells)
+    words = words[:5000]
     given, _, among = missing_words(na)
     maybe = np.array([word in given or word.lower() in among for word in words], dtype=bool)
-    values, best, _ = _numbers(words, maybe, None, None)
+    values, best, _ = parse_numbers(words, maybe, None, None)
     return best if (~np.isnan(values)).sum() >= max(1, NUMERIC_SHARE * (~maybe).sum()) else None
 
 
@@ -424,9 +361,7 @@ def _as_number(
 
 def _one_number(word: str, form: Form) -> float | None:
     """A number of that form, or a plainly written one."""
-    bare = word
-    if form.symbol and (match := _SYMBOLS.match(word)):
-        bare = match.group(2)
+    bare = bare_number(word, form.symbol)
     number = parse_number(bare, form.decimal, form.thousands)
     if number is None:
         number = parse_number(bare, ".", "," if form.decimal == "." else "")
@@ -454,7 +389,8 @@ def _infinite(name: str, values: np.ndarray, where: Callable[[int], str]) -> Fau
     return Fault(
         name,
         f"the column {name!r} holds {'an infinite number' if len(at) == 1 else 'infinite numbers'} in {rows}.",
-        f"Mend {'that cell' if len(at) == 1 else 'those cells'}, count them as missing (--na inf --na -inf), or --drop {name}.",
+        f"Mend {'that cell' if len(at) == 1 else 'those cells'}, count infinities as missing (--na inf --na -inf), "
+        f"or --drop {name}.",
     )
 
 
@@ -464,9 +400,8 @@ def _stray(
     words: list[str],
     good: np.ndarray,
     where: Callable[[int], str],
-    what: str,
-    given: frozenset[str],
-    numeric_only: bool = False,
+    what: str = "numbers",
+    remedies: str = "",
 ) -> Fault:
     bad = ~good
     at = np.flatnonzero((codes >= 0) & bad[codes])
@@ -474,9 +409,8 @@ def _stray(
     shown += f" and {len(at) - 4} more" if len(at) > 4 else ""
     cell = words[codes[at[0]]]
     remedy = f'Mend {"that cell" if len(at) == 1 else "those cells"}, or count them as missing (--na "{cell}")'
-    remedy += "." if numeric_only else f", or take the column as text (--categorical {name})."
     verb = "is" if len(at) == 1 else "are"
-    return Fault(name, f"the column {name!r} holds {what}, but {shown} {verb} not.", remedy, text=True)
+    return Fault(name, f"the column {name!r} holds {what}, but {shown} {verb} not.", f"{remedy}{remedies}.", text=True)
 
 
 def _naive(cells: pd.Series) -> pd.Series:
@@ -518,7 +452,7 @@ def _dates(
     if not good.all():
         if good[kept].mean() < NUMERIC_SHARE:
             return None
-        fault = _stray(name, codes, words, good, where, "dates", frozenset())
+        fault = _stray(name, codes, words, good, where, "dates", f", or take the column as text (--categorical {name})")
         lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
         return Converted(pd.Series(lookup[codes], dtype=object), Form("text"), fault=fault)
     note = f"{name!r}: dates, written as {_SPOKEN.get(format, format)}."

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from goodfit.errors import InputError
+from goodfit.tables.grid import text_of
 from goodfit.tables.kinds import column_kind
 from goodfit.tables.leakage import suspicions
 from goodfit.tables.read import Table
-from goodfit.tables.target import target_classes, task_of
+from goodfit.tables.target import target_classes, target_codes, task_of
 from goodfit.values import Column, Task
 
+_MANY_NOTES = 6  # columns of one kind that are told one by one
 _MANY_CLASSES = 20  # class sizes told one by one
 _IMBALANCE = 0.5  # the rarest class, as a share of an equal one, from which on the classes are called imbalanced
 
@@ -58,8 +60,19 @@ class Inspection:
         raise KeyError(name)
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The name that is most likely meant, or `""`.
+
+    >>> nearest("MPG", ["mpg", "weight"]), nearest("wieght", ["mpg", "weight"]), nearest("x", ["mpg"])
+    ('mpg', 'weight', '')
+    """
+    folded = {c.casefold().strip(): c for c in known}
+    found = difflib.get_close_matches(name.casefold().strip(), folded, n=1, cutoff=0.5)
+    return folded[found[0]] if found else ""
+
+
 def find_column(name: str, columns: Iterable[str], what: str = "column") -> str:
-    """`name`, or the column that is meant beyond doubt.
+    """`name`, where the table has it.
 
     Raises:
         InputError: the table has no such column; the nearest name is suggested.
@@ -67,12 +80,9 @@ def find_column(name: str, columns: Iterable[str], what: str = "column") -> str:
     known = [str(column) for column in columns]
     if name in known:
         return name
-    near = [c for c in known if c.casefold().strip() == name.casefold().strip()]
-    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    folded = {c.casefold(): c for c in known}
-    near = near or [folded[c] for c in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)]
+    near = nearest(name, known)
     listed = ", ".join(map(repr, known[:12])) + (", …" if len(known) > 12 else "")
-    remedy = f"Did you mean {near[0]!r}?" if near else f"The table has {listed}."
+    remedy = f"Did you mean {near!r}?" if near else f"The table has {listed}."
     raise InputError(f"the {what} {name!r} is not in the table.", remedy)
 
 
@@ -124,16 +134,16 @@ def inspect(
         raise fault.error()
 
     y = table.frame[target]
-    gone = np.flatnonzero(y.isna())
+    gone = np.flatnonzero(y.isna().to_numpy())
     if len(gone) == len(y):
         raise InputError(f"the target {target!r} has no value in any row.", "Choose another target.")
     notes = []
     if len(gone):
         notes.append(f"{len(gone)} of {len(y)} rows have no value of the target {target!r} and are left out.")
-    frame = table.frame.drop(index=gone) if len(gone) else table.frame
+    frame = table.frame[y.notna()] if len(gone) else table.frame
     y = frame[target]
     if len(frame) == 1:
-        raise InputError(f"{table.source} has only one row with a target.", "Give a table of at least ten rows.")
+        raise InputError(f"{table.source} has only one row with a target.", "Give one of at least ten rows.")
     _refuse_constant(y, target)
     found_task, reason = task_of(y, target, task)
     classes: tuple[str, ...] = ()
@@ -144,19 +154,21 @@ def inspect(
         notes += _balance(target, classes, sizes, table, y)
 
     columns = []
+    said: dict[str, list[tuple[str, str]]] = {}
     for name in names:
         if name == target:
             columns.append(_column(name, "target", frame[name], reason))
         elif name in roles:
             columns.append(_column(name, "role", frame[name], "it only steers the split", "not given to the network"))
         else:
-            kind, why, said = column_kind(
+            kind, why, note = column_kind(
                 name, frame[name], names, categorical=name in categorical, numeric=name in numeric
             )
             treatment = "left out: asked for" if name in drop else _left_out(kind)
             columns.append(_column(name, kind, frame[name], why, treatment))
-            if said and name not in drop:
-                notes.append(said)
+            if note and name not in drop:
+                said.setdefault(kind, []).append((name, note))
+    notes += _joined(said)
     inspection = Inspection(target, found_task, reason, tuple(columns), (), tuple(map(int, gone)), classes, sizes)
     if not inspection.inputs:
         raise InputError(
@@ -174,6 +186,26 @@ def inspect(
         rows = "row is a copy" if copies == 1 else "rows are copies"
         notes.append(f"{copies} {rows} of another row, target included; they may stand on both sides of the split.")
     return dataclasses.replace(inspection, notes=tuple(notes))
+
+
+def _joined(said: dict[str, list[tuple[str, str]]]) -> list[str]:
+    """One sentence a column; many columns of one kind in one."""
+    what = {
+        "constant": "are constant; they are left out",
+        "empty": "have no value; they are left out",
+        "identifier": "name the row; they are left out (--categorical or --numeric keeps one)",
+        "text": "are free text; they are left out",
+        "number": "have few different whole numbers and were taken for quantities (--categorical for a code)",
+        "category": "were taken for categories (--numeric for a quantity)",
+    }
+    notes = []
+    for kind, found in said.items():
+        if len(found) <= _MANY_NOTES or kind not in what:
+            notes += [note for _, note in found]
+        else:
+            shown = ", ".join(repr(name) for name, _ in found[:_MANY_NOTES])
+            notes.append(f"{len(found)} columns {what[kind]}: {shown}, ….")
+    return notes
 
 
 def _refuse_conflicts(
@@ -199,9 +231,8 @@ def _refuse_constant(y: pd.Series, target: str) -> None:
 def _balance(target: str, classes: tuple[str, ...], sizes: tuple[int, ...], table: Table, y: pd.Series) -> list[str]:
     single = [name for name, size in zip(classes, sizes) if size == 1]
     if single:
-        from goodfit.tables.target import labels
-
-        at = int(y.index[np.flatnonzero(labels(y) == single[0])[0]])
+        at = int(np.flatnonzero(target_codes(y, classes) == classes.index(single[0]))[0])
+        at = int(y.index.to_numpy()[at])
         more = f" (and {len(single) - 1} more classes)" if len(single) > 1 else ""
         raise InputError(
             f"the class {single[0]!r} of the target {target!r} has one row only, {table.place(at)}{more}: "
@@ -243,8 +274,6 @@ def _column(name: str, kind: str, values: pd.Series, reason: str, treatment: str
 
 
 def _example(value: object) -> str:
-    from goodfit.tables.convert import text_of
-
     text = f"{value:g}" if isinstance(value, float) and not value.is_integer() else text_of(value)
     return text if len(text) <= 60 else text[:57] + "…"
 

@@ -8,16 +8,38 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from goodfit.errors import InputError
 from goodfit.values import ColumnKind
 
 # Words in a column's name that tell a code from a quantity.
-_CODE_WORDS = frozenset(
-    ["code", "type", "class", "category", "cat", "kind", "region", "origin", "zone", "group", "sector", "status", "gender", "sex", "race", "ethnicity", "colour", "color", "department", "dept", "country", "state", "city", "district", "county", "cluster", "label", "brand", "make", "manufacturer", "vendor", "supplier", "model", "channel", "zip", "zipcode", "postcode", "postal", "sku", "species", "variety", "batch", "station", "site", "location", "branch", "store", "shop", "product", "nationality", "religion", "occupation", "industry", "marital", "continent", "month", "weekday", "dayofweek", "dow", "quarter", "season", "sensor", "device", "operator", "team", "plant", "line", "shift", "browser", "os", "platform", "language"]
-)
-_QUANTITY_WORDS = frozenset(
-    ["year", "age", "count", "counts", "num", "number", "n", "no", "total", "sum", "amount", "size", "length", "width", "height", "weight", "depth", "rank", "score", "rating", "grade", "level", "years", "days", "hours", "minutes", "seconds", "cylinders", "doors", "rooms", "bedrooms", "bathrooms", "beds", "floors", "stories", "children", "siblings", "members", "price", "cost", "value", "rate", "ratio", "percent", "pct", "mean", "average", "avg", "quantity", "qty", "times", "visits", "points", "quality", "stars", "degree", "temperature", "pclass", "sibsp", "parch", "education"]
-)
-_IDENTIFIER_WORDS = frozenset(["id", "ids", "uid", "uuid", "guid", "index", "idx", "key", "row", "rowid", "unnamed", "identifier", "serial", "nr"])
+# fmt: off
+_CODE_WORDS = frozenset({
+    "code", "type", "class", "category", "cat", "kind", "region", "origin", "zone", "group", "sector", "status",
+    "gender", "sex", "race", "ethnicity", "colour", "color", "department", "dept", "country", "state", "city",
+    "district", "county", "cluster", "label", "brand", "make", "manufacturer", "vendor", "supplier", "model",
+    "channel", "zip", "zipcode", "postcode", "postal", "sku", "species", "variety", "batch", "station", "site",
+    "location", "branch", "store", "shop", "product", "nationality", "religion", "occupation", "industry",
+    "marital", "continent", "month", "weekday", "dayofweek", "dow", "quarter", "season", "sensor", "device",
+    "operator", "team", "plant", "line", "shift", "browser", "os", "platform", "language",
+})
+# fmt: on
+# fmt: off
+QUANTITY_WORDS = frozenset({
+    "year", "age", "count", "counts", "num", "number", "n", "no", "total", "sum", "amount", "size", "length",
+    "width", "height", "weight", "depth", "rank", "score", "rating", "grade", "level", "years", "days", "hours",
+    "minutes", "seconds", "cylinders", "doors", "rooms", "bedrooms", "bathrooms", "beds", "floors", "stories",
+    "children", "siblings", "members", "price", "cost", "value", "rate", "ratio", "percent", "pct", "mean",
+    "average", "avg", "quantity", "qty", "times", "visits", "points", "quality", "stars", "degree", "temperature",
+    "pclass", "sibsp", "parch", "education",
+})
+# fmt: on
+# fmt: off
+_IDENTIFIER_WORDS = frozenset({
+    "id", "ids", "uid", "uuid", "guid", "index", "idx", "key", "row", "rowid", "unnamed", "identifier", "serial",
+    "nr",
+})
+# fmt: on
+_ROW_WORDS = frozenset({"sample", "case", "record", "observation", "obs", "example", "entry", "item", "unnamed"})
 _TRUE_WORDS = {
     **dict.fromkeys(("true", "yes", "y", "t", "on"), True),
     **dict.fromkeys(("false", "no", "n", "f", "off"), False),
@@ -82,7 +104,10 @@ def column_kind(
             return "number", "the user says so", ""
         return _number_kind(name, present, unique, gaps, names)
     if numeric:
-        return "category", "it holds text, so it can't be a quantity", f"{name!r}: it holds text; it is a category."
+        raise InputError(
+            f"the column {name!r} can't be numeric: it holds text such as {present.iloc[0]!s}.",
+            "Leave it out of --numeric.",
+        )
     return _text_kind(name, present, unique, gaps)
 
 
@@ -119,15 +144,17 @@ def _number_kind(
         return "category", f"its one value {levels[0]:g} is there or not ({gaps} missing)", ""
     if not (levels == np.round(levels)).all():
         return "number", "", ""
-    if unique == 2 and levels[0] == 0 and levels[1] == 1:
+    if unique == 2 and levels[0] == 0 and levels[1] == 1 and not _numbered(name, names):
         return "boolean", "", ""
     words = words_of(name)
     named_id = bool(_IDENTIFIER_WORDS & set(words)) or re.search(r"[a-z]I[dD]$|^#$", name) is not None
-    span = levels[-1] - levels[0]
     if not gaps and unique == len(values):
-        if span == unique - 1 and (named_id or _counts_up(values)):
+        counter = _counts_up(values) and not QUANTITY_WORDS & set(words)
+        if counter and (named_id or re.fullmatch(r"column \d+", name) or _ROW_WORDS & set(words)):
             why = f"it counts the rows from {levels[0]:g} to {levels[-1]:g}"
             return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {name} keeps it)."
+        if counter:
+            return "number", "", f"{name!r}: it counts up by one from row to row; --drop {name} if it only numbers them."
         if named_id:
             why = "its name and its different value in every row say that it names the row"
             return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {name} keeps it)."
@@ -139,7 +166,7 @@ def _number_kind(
 
 
 def _counts_up(values: np.ndarray) -> bool:
-    return len(values) > 10 and bool((np.diff(values) == 1).all())
+    return len(values) > 2 and bool((np.diff(values) == 1).all())
 
 
 def _code_or_quantity(
@@ -147,8 +174,8 @@ def _code_or_quantity(
 ) -> tuple[ColumnKind, str, str]:
     """Whole numbers: a name that says code, or just three values counted from 0 or 1, make a code."""
     unique = len(levels)
-    coded = sorted((_CODE_WORDS & set(words)) - _QUANTITY_WORDS)
-    counted = sorted(_QUANTITY_WORDS & set(words))
+    coded = sorted((_CODE_WORDS & set(words)) - QUANTITY_WORDS)
+    counted = sorted(QUANTITY_WORDS & set(words))
     run = levels[0] in (0, 1) and levels[-1] - levels[0] == unique - 1
     shown = ", ".join(f"{level:g}" for level in levels[:6]) + (", …" if unique > 6 else "")
     if (coded or named_id) and not counted and 3 <= unique <= _MOST_CODES and levels[0] >= 0:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from goodfit.tables.kinds import truth
 from goodfit.tables.target import target_classes, target_codes
 from goodfit.values import Column, Task
 
@@ -40,8 +41,6 @@ def suspicions(frame: pd.DataFrame, inputs: Sequence[Column], target: str, task:
         if column.kind in ("number", "date", "boolean"):
             cells = values[known]
             if column.kind == "boolean":
-                from goodfit.tables.kinds import truth
-
                 numbers = np.array([truth(cell) for cell in cells])
             elif column.kind == "date":
                 numbers = cells.to_numpy(dtype="datetime64[us]").astype(np.int64).astype(float)
@@ -66,18 +65,19 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, str]:
         return linear, "correlation"
     from scipy.stats import spearmanr
 
-    ranked = abs(float(spearmanr(x, y).statistic))
-    return ranked, "rank correlation"
+    ranked = np.asarray(spearmanr(x, y))[0]
+    return abs(float(ranked)), "rank correlation"
 
 
 def _split(x: np.ndarray, codes: np.ndarray) -> tuple[float, str]:
-    """Accuracy of the best division of one number into as many ranges as there are classes, in order of their means.
-
-    Binary: the exact best threshold. More classes: a tree with one leaf a class.
-    """
+    """Accuracy of one number divided into as many ranges as there are classes."""
+    classes = len(np.unique(codes))
+    # Where the class changes often along the sorted column, no few ranges can hold one class each.
+    changes = int((np.diff(codes[np.lexsort((codes, x))]) != 0).sum())
+    if changes > 2 * classes + 0.01 * len(x):
+        return 0.0, ""
     from sklearn.tree import DecisionTreeClassifier
 
-    classes = len(np.unique(codes))
     tree = DecisionTreeClassifier(max_leaf_nodes=max(2, classes), random_state=0).fit(x[:, None], codes)
     return float(tree.score(x[:, None], codes)), "accuracy"
 

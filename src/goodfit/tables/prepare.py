@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,16 @@ import numpy as np
 import pandas as pd
 
 from goodfit.errors import InputError
-from goodfit.tables.convert import Form, conform, text_of
-from goodfit.tables.inspect import Inspection
-from goodfit.tables.kinds import truth
+from goodfit.tables.convert import Form, conform
+from goodfit.tables.grid import place
+from goodfit.tables.inputs import MISSING, RARE, Input, date_parts, fit, inputs_of, levels_of, matrix, words
+from goodfit.tables.inspect import Inspection, nearest
 from goodfit.tables.read import Table, read_alike
-from goodfit.tables.source import place
 from goodfit.tables.split import Split
 from goodfit.tables.target import target_codes
 from goodfit.values import Column, Dataset, Task
 
-_MOST_LEVELS = 30  # levels of a category that get an input of their own
-_LEVEL_ROWS = 5  # training rows that a level needs for that (two where there are fewer than 100)
-_MISSING = "(missing)"
-_RARE = "(rare)"
-_YEAR = 365.2425  # days
+_LIMIT = 1e30  # inputs are cut off here, so that float32 holds them
 _FORMAT = 1
 
 
@@ -62,7 +58,7 @@ class Preparation:
     classes: tuple[str, ...] = ()
     target_mean: float = 0.0
     target_scale: float = 1.0
-    na: tuple[str, ...] = ()
+    na: tuple[str, ...] | None = None
     header: tuple[str, ...] = ()
 
     @property
@@ -90,68 +86,84 @@ class Preparation:
             InputError: the source is no table, or a cell is neither of its column's form nor missing.
         """
         forms = {name: self.forms.get(name, Form("text")) for name in self.header}
-        return read_alike(source, forms, self.na or None, names=names, sep=sep, encoding=encoding, sheet=sheet)
+        return read_alike(source, forms, self.na, names=names, sep=sep, encoding=encoding, sheet=sheet)
 
     def review(self, frame: pd.DataFrame) -> tuple[str, ...]:
         """What is to be said about a table before it is transformed: columns not used, values not seen in training.
 
         Raises:
-            InputError: a column is missing.
+            InputError: a column is missing, or there twice.
         """
-        self._require(frame)
+        frame = self._required(frame)
         known = {column.name for column in self.columns}
-        extra = [str(name) for name in frame.columns if str(name) not in known]
+        extra = [name for name in frame.columns if name not in known]
         notes = []
         if extra:
             shown = ", ".join(map(repr, extra[:6])) + (", …" if len(extra) > 6 else "")
             notes.append(f"not in the training table, so ignored: {shown}.")
         for name, levels in self.levels.items():
-            cells = _words(conform(name, frame[name], self.forms[name], self.na, lambda i: place(i, None)))
-            new = cells[~cells.isin([*levels, _MISSING])].unique()
-            if len(new) and _RARE not in levels:
+            cells = words(self._conform(name, frame[name], _numbered))
+            new = cells[~cells.isin([*levels, MISSING])].unique()
+            if len(new) and RARE not in levels:
                 shown = ", ".join(f"“{value}”" for value in new[:4]) + (", …" if len(new) > 4 else "")
-                notes.append(f"{name!r}: {len(new)} value(s) not among the training rows: {shown}.")
+                what = (
+                    "a value that no training row has"
+                    if len(new) == 1
+                    else f"{len(new)} values that no training row has"
+                )
+                notes.append(f"{name!r}: {what}: {shown}.")
         return tuple(notes)
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         """Raw rows as inputs, shape (rows, features), float32, every row kept and in order, nothing missing.
 
         Args:
-            frame: rows of the training table's form; missing and unseen values included, columns in any order.
+            frame: rows of the training table's form; missing and unseen values included, columns in any order,
+                others ignored (`review` names them).
 
         Raises:
             InputError: a column is missing, or a cell is neither of its column's form nor missing.
         """
-        self._require(frame)
-        return _apply(self.transformer, self._cells(frame))
+        return self._apply(self._cells(self._required(frame), _numbered))
 
-    def _cells(self, frame: pd.DataFrame, lines: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        cells: dict[str, np.ndarray] = {}
-        for name, form in self.forms.items():
-            values = conform(name, frame[name].reset_index(drop=True), form, self.na, lambda i: place(i, lines))
-            cells.update(_inputs(name, values, self.kinds[name], self.levels.get(name), self.dates.get(name)))
+    def _apply(self, cells: Mapping[Input, np.ndarray]) -> np.ndarray:
+        if not len(next(iter(cells.values()))):
+            return np.zeros((0, len(self.feature_names)), dtype=np.float32)
+        x = self.transformer.transform(matrix(cells)).astype(np.float64)
+        return np.ascontiguousarray(np.clip(x, -_LIMIT, _LIMIT), dtype=np.float32)
+
+    def _cells(self, frame: pd.DataFrame, where: Callable[[int], str]) -> dict[Input, np.ndarray]:
+        """What the transformer takes, by input name."""
+        cells: dict[Input, np.ndarray] = {}
+        kinds = {column.name: column.kind for column in self.columns}
+        for name in self.forms:
+            values = self._conform(name, frame[name], where)
+            cells.update(inputs_of(name, values, kinds[name], self.levels.get(name), self.dates.get(name)))
         return cells
 
-    @property
-    def kinds(self) -> dict[str, str]:
-        """The kind of each input column."""
-        return {column.name: column.kind for column in self.columns if column.name in self.forms}
+    def _conform(self, name: str, cells: pd.Series, where: Callable[[int], str]) -> pd.Series:
+        return conform(name, cells.reset_index(drop=True), self.forms[name], self.na, where)
 
-    def _require(self, frame: pd.DataFrame) -> None:
+    def _required(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with text names; `InputError` where a column is missing or there twice."""
+        frame = frame.rename(columns=lambda name: str(name).strip())
         missing = [name for name in self.forms if name not in frame.columns]
         if missing:
-            from goodfit.tables.inspect import find_column
-
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            try:
-                find_column(missing[0], frame.columns)
-            except InputError as error:
-                raise InputError(
-                    f"the table has no column {missing[0]!r}{more}, which the network was trained on.", error.remedy
-                ) from None
+            more = f" (and {len(missing) - 1} more that are needed)" if len(missing) > 1 else ""
+            near = nearest(missing[0], [name for name in frame.columns if name not in self.header])
+            raise InputError(
+                f"the table has no column {missing[0]!r}{more}, which the network was trained on.",
+                f"Is it the column {near!r}? Rename that."
+                if near
+                else "Add it, with empty cells where it is not known.",
+            )
+        twice = [name for name in self.forms if (frame.columns == name).sum() > 1]
+        if twice:
+            raise InputError(f"the table has several columns called {twice[0]!r}.", "Rename or drop all but one.")
+        return frame
 
     def target_values(self, y: pd.Series) -> np.ndarray:
-        """A target column as the network is trained on it: standardized float32, or int32 codes (-1 for a new class)."""
+        """A target column as a network is trained on it: standardized float32, or int32 codes, -1 for a new class."""
         if self.classes:
             return target_codes(y, self.classes)
         return ((y.to_numpy(dtype=np.float64) - self.target_mean) / self.target_scale).astype(np.float32)
@@ -172,7 +184,7 @@ class Preparation:
             "classes": list(self.classes),
             "target_mean": self.target_mean,
             "target_scale": self.target_scale,
-            "na": list(self.na),
+            "na": None if self.na is None else list(self.na),
             "header": list(self.header),
         }
         skops.io.dump({"about": json.dumps(about), "transformer": self.transformer}, Path(path))
@@ -213,12 +225,16 @@ class Preparation:
             classes=tuple(about["classes"]),
             target_mean=about["target_mean"],
             target_scale=about["target_scale"],
-            na=tuple(about["na"]),
+            na=None if about["na"] is None else tuple(about["na"]),
             header=tuple(about["header"]),
         )
 
 
-_TRUSTED = ("numpy.dtype", "sklearn.compose._column_transformer._RemainderColsList")
+_TRUSTED = ("numpy.dtype",)
+
+
+def _numbered(position: int) -> str:
+    return place(position, None)
 
 
 def prepare(table: Table, inspection: Inspection, split: Split) -> tuple[Preparation, Dataset]:
@@ -241,67 +257,41 @@ def prepare(table: Table, inspection: Inspection, split: Split) -> tuple[Prepara
     """
     names = [column.name for column in inspection.inputs]
     kinds = {column.name: column.kind for column in inspection.inputs}
-    forms = {name: table.forms.get(name, Form("text")) for name in names}
-    forms = {
-        n: Form("text") if kinds[n] in ("category", "boolean") and f.kind != "number" else f for n, f in forms.items()
-    }
-    na = table.na or ()
-    frame = table.frame[names]
-    training = frame.iloc[split.train].reset_index(drop=True)
-    levels = {name: _levels(training[name]) for name in names if kinds[name] == "category"}
-    dates = {name: _date_parts(training[name]) for name in names if kinds[name] == "date"}
+    training = table.frame[names].iloc[split.train]
+    forms = {name: _form(table.forms.get(name, Form("text")), kinds[name]) for name in names}
     mean, scale = _target_scale(table, inspection, split)
-
-    def cells_of(rows: pd.DataFrame, lines: np.ndarray | None) -> dict[str, np.ndarray]:
-        cells: dict[str, np.ndarray] = {}
-        for name in names:
-            values = conform(name, rows[name].reset_index(drop=True), forms[name], na, lambda i: place(i, lines))
-            cells.update(_inputs(name, values, kinds[name], levels.get(name), dates.get(name)))
-        return cells
-
-    transformer, made = _fit(cells_of(training, None), names, kinds, levels, dates)
-    columns = tuple(_treated(column, made, levels, dates, training) for column in inspection.columns)
-    preparation = Preparation(
-        columns=columns,
+    draft = Preparation(
+        columns=inspection.columns,
         forms=forms,
-        levels=levels,
-        dates=dates,
-        transformer=transformer,
-        feature_names=tuple(feature for _, feature in made),
+        levels={name: levels_of(training[name]) for name in names if kinds[name] == "category"},
+        dates={name: date_parts(training[name]) for name in names if kinds[name] == "date"},
+        transformer=None,
+        feature_names=(),
         target=inspection.target,
         task=inspection.task,
         classes=inspection.classes,
         target_mean=mean,
         target_scale=scale,
-        na=na,
-        header=tuple(map(str, table.frame.columns)),
+        na=table.na,
+        header=tuple(table.frame.columns),
     )
+    cells = draft._cells(training, lambda i: table.place(int(split.train[i])))
+    transformer, made = fit(cells, kinds, draft.levels)
+    columns = tuple(_treated(column, made, draft.levels, draft.dates, training) for column in inspection.columns)
+    features = tuple(feature for _, feature in made)
+    preparation = dataclasses.replace(draft, transformer=transformer, columns=columns, feature_names=features)
+
     own = len(table.frame)
     rows = np.sort(np.concatenate([split.train, split.validation, split.test]))
-    inside, outside = rows[rows < own], rows[rows >= own] - own
-    lines = None if table.lines is None else table.lines[inside]
-    x = _apply(transformer, cells_of(frame.iloc[inside], lines))
-    y = preparation.target_values(table.frame[inspection.target].iloc[inside])
+    parts = [_part(preparation, table, rows[rows < own])]
     if split.test_table is not None:
-        other = split.test_table
-        lines = None if other.lines is None else other.lines[outside]
-        x = np.concatenate([x, _apply(transformer, cells_of(other.frame.iloc[outside], lines))])
-        form = Form("number") if inspection.task == "regression" else Form("text")
-        truths = conform(
-            inspection.target,
-            other.frame[inspection.target].iloc[outside].reset_index(drop=True),
-            form,
-            na,
-            lambda i: place(int(outside[i]), other.lines),
-        )
-        y = np.concatenate([y, preparation.target_values(truths)])
-    place_of = {int(row): i for i, row in enumerate(rows)}
-    index = [np.array([place_of[int(r)] for r in part]) for part in (split.train, split.validation, split.test)]
+        parts.append(_part(preparation, split.test_table, rows[rows >= own] - own))
+    index = [np.searchsorted(rows, part) for part in (split.train, split.validation, split.test)]
     dataset = Dataset(
-        x=x,
-        y=y,
+        x=np.concatenate([x for x, _ in parts]),
+        y=np.concatenate([y for _, y in parts]),
         task=inspection.task,
-        feature_names=preparation.feature_names,
+        feature_names=features,
         target=inspection.target,
         train=index[0],
         validation=index[1],
@@ -319,6 +309,26 @@ def prepare(table: Table, inspection: Inspection, split: Split) -> tuple[Prepara
     return preparation, dataset
 
 
+def _part(preparation: Preparation, table: Table, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets of some rows of a table."""
+
+    def where(position: int) -> str:
+        return table.place(int(rows[position]))
+
+    frame = table.frame.iloc[rows]
+    y = frame[preparation.target].reset_index(drop=True)
+    if preparation.task == "regression":
+        y = conform(preparation.target, y, Form("number"), preparation.na, where)
+    return preparation._apply(preparation._cells(frame, where)), preparation.target_values(y)
+
+
+def _form(form: Form, kind: str) -> Form:
+    """How the cells of a column of that kind are read: a category's numbers are codes, other words in it new levels."""
+    if kind == "category":
+        return dataclasses.replace(form, kind="code") if form.kind == "number" else Form("text")
+    return Form("text") if kind == "boolean" and form.kind != "number" else form
+
+
 def _target_scale(table: Table, inspection: Inspection, split: Split) -> tuple[float, float]:
     y = table.frame[inspection.target].iloc[split.train]
     if y.nunique() < 2:
@@ -330,142 +340,6 @@ def _target_scale(table: Table, inspection: Inspection, split: Split) -> tuple[f
         return 0.0, 1.0
     values = y.to_numpy(dtype=np.float64)
     return float(values.mean()), float(values.std()) or 1.0
-
-
-def _words(values: pd.Series) -> pd.Series:
-    """Cells of a category as text, missing ones by a word of their own."""
-    codes, found = pd.factorize(values.to_numpy(dtype=object))
-    lookup = np.array([*(text_of(value) for value in found), _MISSING], dtype=object)
-    return pd.Series(lookup[codes], dtype=object)
-
-
-def _levels(values: pd.Series) -> tuple[str, ...]:
-    """The levels of a category that get an input: the most frequent; the missing and the rare ones where there are any."""
-    counts = _words(values).value_counts()
-    missing = _MISSING in counts.index
-    counts = counts.drop(_MISSING, errors="ignore")
-    least = _LEVEL_ROWS if len(values) >= 100 else 2
-    kept = counts[counts >= least].sort_index().sort_values(ascending=False, kind="stable")[:_MOST_LEVELS]
-    return (
-        *sorted(map(str, kept.index)),
-        *([_RARE] if len(kept) < len(counts) else []),
-        *([_MISSING] if missing else []),
-    )
-
-
-def _date_parts(values: pd.Series) -> tuple[int, tuple[str, ...]]:
-    """The first moment of the training rows, and which parts of the date vary."""
-    present = values.dropna()
-    if present.empty:
-        return 0, ("days",)
-    parts = ["days"]
-    if (present.max() - present.min()).days >= 60:
-        parts.append("season")
-    if present.dt.dayofweek.nunique() > 1 and len(present) >= 20:
-        parts.append("weekday")
-    if (present.dt.hour * 60 + present.dt.minute).nunique() > 1:
-        parts.append("hour")
-    return int(present.min().to_datetime64().astype("datetime64[us]").astype(np.int64)), tuple(parts)
-
-
-def _inputs(
-    name: str,
-    values: pd.Series,
-    kind: str,
-    levels: tuple[str, ...] | None,
-    date: tuple[int, tuple[str, ...]] | None,
-) -> dict[str, np.ndarray]:
-    """One column's cells as what scikit-learn transforms, by input name; nothing is fitted here."""
-    if kind == "number":
-        return {name: values.to_numpy(dtype=np.float64)}
-    if kind == "boolean":
-        codes, found = pd.factorize(values.to_numpy(dtype=object))
-        return {name: np.array([*(truth(value) for value in found), np.nan])[codes]}
-    if kind == "date":
-        assert date is not None
-        return _date_inputs(name, values, *date)
-    words = _words(values)
-    return {name: words.where(words.isin(levels or ()), _RARE).to_numpy(dtype=object)}
-
-
-def _date_inputs(name: str, values: pd.Series, first: int, parts: tuple[str, ...]) -> dict[str, np.ndarray]:
-    micros = values.to_numpy(dtype="datetime64[us]")
-    gone = np.isnat(micros)
-    days = np.where(gone, np.nan, (micros.astype(np.int64).astype(float) - first) / 86_400e6)
-    made = {f"{name} (days)": days}
-    cycles = {
-        "season": lambda: values.dt.dayofyear.to_numpy(dtype=float) / _YEAR,
-        "weekday": lambda: values.dt.dayofweek.to_numpy(dtype=float) / 7,
-        "hour": lambda: (values.dt.hour + values.dt.minute / 60).to_numpy(dtype=float) / 24,
-    }
-    for part in parts:
-        if part in cycles:
-            turn = 2 * np.pi * cycles[part]()
-            made[f"{name} ({part} sin)"] = np.sin(turn)
-            made[f"{name} ({part} cos)"] = np.cos(turn)
-    return made
-
-
-def _fit(
-    cells: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    kinds: Mapping[str, str],
-    levels: Mapping[str, tuple[str, ...]],
-    dates: Mapping[str, tuple[int, tuple[str, ...]]],
-) -> tuple[Any, list[tuple[str, str]]]:
-    """The transformer fitted on the training rows, and (column, input name) for each of its outputs."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import MissingIndicator, SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    order = list(cells)
-    source = {key: next(n for n in names if key == n or (n in dates and key.startswith(f"{n} ("))) for key in order}
-    numbers = [i for i, key in enumerate(order) if kinds[source[key]] in ("number", "date")]
-    booleans = [i for i, key in enumerate(order) if kinds[source[key]] == "boolean"]
-    categories = [i for i, key in enumerate(order) if kinds[source[key]] == "category"]
-    gaps = [
-        i
-        for i in [*numbers, *booleans]
-        if np.isnan(cells[order[i]]).any() and " (" + order[i].rsplit(" (", 1)[-1] not in _CYCLE_ENDS
-    ]
-    steps: list[tuple[str, Any, list[int]]] = []
-    made: list[tuple[str, str]] = []
-    if numbers:
-        number = Pipeline(
-            [("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]
-        )
-        steps.append(("numbers", number, numbers))
-        made += [(source[order[i]], order[i]) for i in numbers]
-    if booleans:
-        steps.append(("booleans", SimpleImputer(strategy="most_frequent", keep_empty_features=True), booleans))
-        made += [(source[order[i]], order[i]) for i in booleans]
-    if categories:
-        encoder = OneHotEncoder(
-            categories=[np.array(levels[order[i]], dtype=object) for i in categories],
-            handle_unknown="ignore",
-            sparse_output=False,
-            dtype=np.float64,
-        )
-        steps.append(("categories", encoder, categories))
-        made += [(order[i], f"{order[i]}={level}") for i in categories for level in levels[order[i]]]
-    if gaps:
-        steps.append(("missing", MissingIndicator(features="all"), gaps))
-        made += [(source[order[i]], f"{source[order[i]]} (missing)") for i in gaps]
-    transformer = ColumnTransformer(steps)
-    transformer.fit(_matrix(cells))
-    return transformer, made
-
-
-_CYCLE_ENDS = frozenset(f" ({part} {wave})" for part in ("season", "weekday", "hour") for wave in ("sin", "cos"))
-
-
-def _matrix(cells: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    return pd.DataFrame({i: values for i, values in enumerate(cells.values())})
-
-
-def _apply(transformer: Any, cells: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.ascontiguousarray(transformer.transform(_matrix(cells)), dtype=np.float32)
 
 
 def _treated(
@@ -495,8 +369,8 @@ def _treated(
         text = f"made into {', '.join(dates[column.name][1])}, standardized" + ("; missing ones marked" * flagged)
     else:
         kept = levels[column.name]
-        rare = int(training[column.name].nunique()) - sum(level not in (_RARE, _MISSING) for level in kept)
+        rare = int(training[column.name].nunique()) - sum(level not in (RARE, MISSING) for level in kept)
         text = f"one input for each of {len(kept)} values"
-        text += f", {rare} rare values joined" if _RARE in kept else ""
-        text += ", missing as a value" if _MISSING in kept else ""
+        text += f", {rare} rare values joined" if RARE in kept else ""
+        text += ", missing as a value" if MISSING in kept else ""
     return dataclasses.replace(column, treatment=text, features=features)

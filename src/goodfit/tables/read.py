@@ -13,7 +13,8 @@ import pandas as pd
 
 from goodfit.errors import InputError
 from goodfit.tables.convert import Fault, Form, conform, convert, styles_of
-from goodfit.tables.source import Grid, load, place
+from goodfit.tables.grid import Grid, place
+from goodfit.tables.source import load
 
 _COLUMNS_SAID = 8  # columns named one by one in the notes; beyond, they are counted
 
@@ -23,7 +24,7 @@ class Table:
     """A table as read.
 
     Args:
-        frame: numbers (int64, float64 with NaN), dates (datetime64), booleans and texts (objects, `None` where missing).
+        frame: numbers (int64, float64 with NaN), dates (datetime64), booleans and texts (objects, `None` for missing).
         notes: what was found and decided on the way, one sentence each.
         source: where it came from.
         fingerprint: a hash of its content.
@@ -112,10 +113,9 @@ def read_alike(
     """
     grid = load(source, names=names, sep=sep, encoding=encoding, sheet=sheet, like=tuple(forms))
     columns = {}
-    for name in grid.frame.columns:
-        form = forms.get(name, Form("text"))
-        columns[name] = conform(name, grid.frame[name], form, na, grid.place)
-    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(grid.frame)))
+    for name, cells in grid.columns.items():
+        columns[name] = conform(name, cells, forms.get(name, Form("text")), na, grid.place)
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(grid.rows))
     known = {name: form for name, form in forms.items() if name in columns}
     return Table(frame, grid.notes, grid.source, fingerprint(frame), grid.lines, known, {}, _tuple(na))
 
@@ -142,10 +142,10 @@ def _tuple(na: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _table(grid: Grid, na: tuple[str, ...] | None, decimal: str | None, thousands: str | None) -> Table:
-    prefer = _common_decimal(grid.frame, na) if decimal is None else decimal
+    prefer = _common_decimal(grid, na) if decimal is None else decimal
     columns, forms, faults, notes, missing = {}, {}, {}, list(grid.notes), {}
-    for name in grid.frame.columns:
-        found = convert(name, grid.frame[name], na, decimal, thousands, grid.place, prefer)
+    for name, cells in grid.columns.items():
+        found = convert(name, cells, na, decimal, thousands, grid.place, prefer)
         columns[name] = found.values
         forms[name] = found.form
         if found.fault is not None:
@@ -154,16 +154,15 @@ def _table(grid: Grid, na: tuple[str, ...] | None, decimal: str | None, thousand
             notes.append(found.note)
         if found.missing:
             missing[name] = found.missing
-    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(grid.frame)))
-    frame.columns = pd.Index(list(columns), dtype=object)
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(grid.rows))
     notes += _say_missing(missing)
     return Table(frame, tuple(notes), grid.source, fingerprint(frame), grid.lines, forms, faults, na)
 
 
-def _common_decimal(frame: pd.DataFrame, na: tuple[str, ...] | None) -> str:
+def _common_decimal(grid: Grid, na: tuple[str, ...] | None) -> str:
     """The decimal comma where some column can only be read with it: columns that fit both follow that one."""
-    for name in frame.columns:
-        styles = styles_of(frame[name], na)
+    for cells in grid.columns.values():
+        styles = styles_of(cells, na)
         if styles and all(decimal == "," for decimal, _ in styles):
             return ","
     return "."

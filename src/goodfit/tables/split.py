@@ -76,8 +76,8 @@ def split(
         raise InputError("both a group and a time column were given.", "Give one of --group and --time.")
     if test_table is not None:
         test = 0.0
-    for name, share, least in (("validation", validation, 0.0), ("test", test, 0.0)):
-        if not (least < share < 1 or (name == "test" and test_table is not None)):
+    for name, share in (("validation", validation), ("test", test)):
+        if not (0 < share < 1 or (name == "test" and test_table is not None)):
             raise InputError(f"the {name} share {share:g} is not between 0 and 1.", f"Give --{name} such as 0.2.")
     if validation + test >= 1:
         raise InputError(
@@ -142,8 +142,7 @@ def _draw(parts: np.ndarray, strata: np.ndarray, share: float, part: int, rng: n
         return
     order = left[np.lexsort((rng.random(len(left)), strata[left]))]
     total = round(share * len(order))
-    steps = np.floor(np.arange(len(order) + 1) * total / len(order) + rng.random())
-    steps[-1] = steps[0] + total
+    steps = (np.arange(len(order) + 1) * total + int(rng.integers(len(order)))) // len(order)
     parts[order[np.diff(steps) > 0]] = part
 
 
@@ -223,6 +222,8 @@ def _fill(order: np.ndarray, sizes: np.ndarray, wanted: dict[int, float]) -> np.
 
 
 def _by_time(table: Table, rows: np.ndarray, column: str, validation: float, test: float) -> tuple[np.ndarray, str]:
+    if column in table.faults:
+        raise table.faults[column].error()
     cells = table.frame[column].iloc[rows]
     if cells.isna().any():
         at = int(rows[np.flatnonzero(cells.isna())[0]])
@@ -286,8 +287,8 @@ def _test_rows(table: Table, inspection: Inspection, test_table: Table) -> tuple
         new = known[target_codes(y.iloc[known], inspection.classes) < 0]
         if len(new):
             raise InputError(
-                f"the test table {test_table.source} holds the class {y.iloc[new[0]]!s} in {test_table.place(int(new[0]))}, "
-                "which the training table does not have.",
+                f"the test table {test_table.source} holds the class {y.iloc[new[0]]!s} "
+                f"in {test_table.place(int(new[0]))}, which the training table does not have.",
                 "Leave those rows out, or give rows of that class to train on.",
             )
     left = len(y) - len(known)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from goodfit.errors import InputError
-from goodfit.tables.convert import text_of
-from goodfit.tables.kinds import _QUANTITY_WORDS, words_of
+from goodfit.tables.grid import text_of
+from goodfit.tables.kinds import QUANTITY_WORDS, words_of
 from goodfit.values import Task
 
 _MOST_NUMBERED_CLASSES = 20
@@ -61,19 +61,11 @@ def _guess(y: pd.Series, target: str, number: bool, unique: int) -> tuple[Task, 
         return "binary", f"{target!r} has two values, {values[0]:g} and {values[1]:g}"
     whole = bool((values == np.round(values)).all())
     run = whole and values[0] in (0, 1) and values[-1] - values[0] == unique - 1
-    quantity = _QUANTITY_WORDS & set(words_of(target))
+    quantity = QUANTITY_WORDS & set(words_of(target))
     if run and unique <= _MOST_NUMBERED_CLASSES and not quantity and len(y) >= 5 * unique:
-        return (
-            "multiclass",
-            f"{target!r} holds the whole numbers {values[0]:g} to {values[-1]:g} (--task regression where they are a quantity)",
-        )
+        reason = f"{target!r} holds the whole numbers {values[0]:g} to {values[-1]:g}"
+        return "multiclass", f"{reason} (--task regression where they are a quantity)"
     return "regression", f"{target!r} is a number of {unique} different values"
-
-
-def labels(y: pd.Series) -> np.ndarray:
-    """Each row's class as text, shape (rows,)."""
-    codes, found = pd.factorize(y.to_numpy(dtype=object))
-    return np.array([text_of(value) for value in found], dtype=object)[codes]
 
 
 def target_classes(y: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
