@@ -213,7 +213,8 @@ def test_the_report_of_train_names_verdict_scores_and_folder(api):
 def test_the_report_keeps_to_the_width_of_the_terminal(api, width):
     api.train = lambda *_, **__: STUDY
     result = invoke("train", "t.csv", "--target", "mpg", env={"COLUMNS": str(width)})
-    assert max(map(len, result.stdout.splitlines())) <= width
+    lines = [line for line in result.stdout.splitlines() if not line.startswith("next ")]  # a command is not broken
+    assert max(map(len, lines)) <= width
 
 
 # errors and exit codes

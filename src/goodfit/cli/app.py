@@ -127,15 +127,15 @@ def train(
                 **options.reading(names, sep, na, decimal, thousands, encoding, sheet),
             )
         if json:
-            from goodfit.report.contract import study_json
+            from goodfit.report import study_json
             from goodfit.values._json import dumps
 
             put_data(dumps(study_json(study, _report(study))))
         else:
-            from goodfit.report.terminal import terminal
+            from goodfit.report import terminal
 
             with page() as console:
-                terminal(study, console=console)
+                terminal(study, console=console, report=_report(study))
 
 
 @app.command()
@@ -244,7 +244,7 @@ def _diagnosed(path: str, loss: str | None, val_loss: str | None) -> list[tuple[
 
 def _answers_json(answers: list[tuple[str, Run, Diagnosis]]) -> str:
     """What `--json` prints: the public form, and the run's name, for a file may hold several."""
-    from goodfit.report.contract import diagnosis_json
+    from goodfit.report import diagnosis_json
     from goodfit.values._json import dumps
 
     data = diagnosis_json((path, diagnosis) for path, _, diagnosis in answers)
@@ -256,7 +256,7 @@ def _answers_json(answers: list[tuple[str, Run, Diagnosis]]) -> str:
 def _show(run: Run, diagnosis: Diagnosis, heading: str) -> None:
     from rich.text import Text
 
-    from goodfit.report.terminal import terminal
+    from goodfit.report import terminal
 
     with page() as console:
         if heading:
