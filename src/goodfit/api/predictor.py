@@ -1,4 +1,4 @@
-"""`Predictor`: a kept network with the preparation of its inputs: raw rows in, predictions in the target's units out."""
+"""`Predictor`: a kept network with the preparation of its inputs: raw rows in, predictions out."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ class Predictor:
         given = {"names": names, "sep": sep, "encoding": encoding, "sheet": sheet}
         given = {key: stored.get(key) if value is None else value for key, value in given.items()}
         raw = preparation.read(table, **given).frame
-        return raw.assign(**self.columns(self.outputs(preparation.transform(raw))))
+        whole = {c: "Int64" for c in raw.columns if raw[c].dtype.kind == "f" and (raw[c].dropna() % 1 == 0).all()}
+        return raw.astype(whole).assign(**self.columns(self.outputs(preparation.transform(raw))))
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """What the network gives for prepared inputs, shape (rows, outputs)."""

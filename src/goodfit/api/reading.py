@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goodfit import checks, logs, store
+from goodfit.api.predictor import MODEL, Predictor
+from goodfit.api.result import FitResult, TableStudy
 from goodfit.errors import InputError
 from goodfit.values import Diagnosis, Run, Study
 
-if TYPE_CHECKING:
-    pass
 
-
-def load(folder: str | os.PathLike[str]) -> Run | Study:
+def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy:
     """A saved study or run.
 
     Args:
         folder: that `goodfit train` or `Study.save` wrote.
 
     Returns:
-        a `Study` where the folder holds one, otherwise its `Run`.
+        the study (a `Study`) where the folder holds one, otherwise its run (a `Run`), with the model at hand where one
+        was saved.
 
     Raises:
         InputError: the folder holds neither, or a file in it can't be read; the message names it.
     """
-    if (Path(folder) / "study.json").exists():
-        return store.load_study(folder)
-    return store.load_run(folder)
+    if store.holds(folder) != "study":
+        return FitResult.of(store.load_run(folder))
+    study = store.load_study(folder)
+    predictor = Predictor.load(folder, study.about) if (Path(folder) / MODEL).is_file() else None
+    fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(Study)}
+    fields["trials"] = tuple(dataclasses.replace(trial, run=FitResult.of(trial.run)) for trial in study.trials)
+    if predictor is not None:
+        kept = fields["trials"][-1]
+        run = FitResult.of(kept.run, get_model=lambda: predictor.model)
+        fields["trials"] = (*fields["trials"][:-1], dataclasses.replace(kept, run=run))
+    return TableStudy(**fields, predictor=predictor)
 
 
 def read(path: str | os.PathLike[str], *, loss: str | None = None, val_loss: str | None = None) -> tuple[Run, ...]:

@@ -38,7 +38,7 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     if epochs is None:
         epochs = int(np.clip(STEPS_AT_MOST // steps, 20, 1000))
     loss, metrics, outputs, activation, bias = _head(dataset)
-    small: Any = keras.initializers.VarianceScaling(0.01, "fan_in", "truncated_normal")
+    small: Any = keras.initializers.VarianceScaling(1e-4, "fan_in", "truncated_normal")
     optimizer: Any = keras.optimizers.serialize(keras.optimizers.Adam(learning_rate=0.001))
     model = keras.Sequential(
         [

@@ -53,6 +53,7 @@ class Population:
         """One member as a compiled Keras model of its own with the weights that were kept."""
         model = compile_model(build(self.recipe, self.run.seeds[member]), self.recipe)
         model.set_weights([values[member] for values in self.weights])
+        model.optimizer.build(model.trainable_variables)  # fresh: its state at the kept epoch is not kept
         return model
 
     def predict(self, x: np.ndarray, *, initial: bool = False) -> np.ndarray:
