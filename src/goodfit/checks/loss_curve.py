@@ -215,7 +215,7 @@ def unfinished(case: Case) -> Finding:
         return not_applicable("unfinished", "the run stopped by itself when validation loss no longer fell.")
     gains = np.array([reading.gain(c.end, c.projected()) for _, c in running])
     t = np.array([c.late_slope.t for _, c in running])
-    at_end = np.array([c.end - c.lowest <= 2.0 * c.level_error + 1e-12 * abs(c.end) for _, c in running])
+    at_end = np.array([c.plateau - c.lowest <= 2.0 * c.level_error for _, c in running])
     agree = (gains >= needed) & (t < -thresholds.TREND_T) & at_end
     share = float(agree.sum()) / len(curves)
     gain, slope = float(np.median(gains)), float(np.median(t))

@@ -62,32 +62,44 @@ class Series:
 
     @property
     def level_error(self) -> float:
-        """The standard error of the difference of two smoothed levels."""
+        """The standard error of the difference of two levels, each from a full window."""
         return self.noise * math.sqrt(2.0 / self.window)
-
-    @property
-    def end(self) -> float:
-        """The smoothed curve at its end."""
-        return float(self.level[-1])
 
     @property
     def first(self) -> float:
         """The first logged value, as it is."""
         return float(self.y[0])
 
+    @property
+    def end(self) -> float:
+        """The smoothed curve read at its end: true to a trend, but three times as noisy as within the curve."""
+        return float(self.level[-1])
+
+    @cached_property
+    def plateau(self) -> float:
+        """The mean over the last window: as steady as within the curve, and short of a trend by half a window."""
+        return float(self.robust[-self.window :].mean())
+
+    @cached_property
+    def late(self) -> float:
+        """The median level of the last half, without its sign: what the noise is compared with."""
+        return abs(float(np.median(self.level[len(self.level) // 2 :])))
+
     @cached_property
     def best(self) -> int:
-        """The index into `t` of the lowest smoothed value."""
-        return int(np.argmin(self.level))
+        """The index into `t` of the lowest level, among those with a full window and the plateau."""
+        within = self.level[: max(len(self.level) - self.window // 2, 1)]
+        index = int(np.argmin(within))
+        return index if within[index] < self.plateau else len(self.level) - 1
 
-    @property
+    @cached_property
     def lowest(self) -> float:
-        """The lowest smoothed value."""
-        return float(self.level[self.best])
+        """The lowest of these levels."""
+        return min(self.plateau, float(self.level[self.best]))
 
     def at(self, t: float) -> float:
-        """The smoothed curve at a place on the axis."""
-        return float(np.interp(t, self.t, self.level))
+        """The level at a place on the axis; at its end the plateau."""
+        return self.plateau if t >= self.t[-1] else float(np.interp(t, self.t, self.level))
 
     @cached_property
     def late_slope(self) -> Slope:
@@ -102,23 +114,23 @@ class Series:
         Falls of a power law a + b t^-c over doublings of t, or over any fixed ratio, shrink by a constant factor.
         That factor is read twice, over doublings (a quarter, half, all of the axis) and closer to the end over ratios
         of √2, and the smaller fall is expected: an exponential, which bends faster, shows in the second. A factor
-        above 1 counts as 1.
+        above that of a straight line (2, √2) counts as that.
 
         Source: Domhan, Springenberg and Hutter (2015), Table 1, for power laws of learning curves.
         """
-        start, length = self.t[0], self.t[-1] - self.t[0]
-        quarter, half, later = (self.at(start + length * share) for share in (0.25, 0.5, math.sqrt(0.5)))
+        places = self.t[0] + (self.t[-1] - self.t[0]) * np.array([0.25, 0.5, math.sqrt(0.5)])
+        quarter, half, later = np.interp(places, self.t, self.level).tolist()
         if half <= self.end:
             return self.end
-        octave = _shrinkage(quarter - half, half - self.end)
-        near = _shrinkage(half - later, later - self.end)
-        fall = min((half - self.end) * octave, max(later - self.end, 0.0) * (near + near**2))
-        return self.end - fall
+        octave = _factor(quarter - half, half - self.end, 2.0)
+        near = _factor(half - later, later - self.end, math.sqrt(2.0))
+        return self.end - min((half - self.end) * octave, max(later - self.end, 0.0) * (near + near**2))
 
 
-def _shrinkage(before: float, last: float) -> float:
-    """A fall over the one before it, from 0 to 1."""
-    return min(max(last, 0.0) / before, 1.0) if before > 0.0 else 1.0
+def _factor(before: float, last: float, most: float) -> float:
+    """A fall over the one before it, from 0 to `most`."""
+    last = max(last, 0.0)
+    return last / before if last < most * before else most
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,8 +111,8 @@ def noisy_validation(case: Case) -> Finding:
     pairs = reading.pairs()
     if not pairs:
         return not_applicable("noisy-validation", "it takes both losses, long enough.")
-    noise = float(np.median([reading.relative(v.noise, abs(v.end)) for _, _, v in pairs]))
-    train = float(np.median([reading.relative(t.noise, abs(t.end)) for _, t, _ in pairs]))
+    noise = float(np.median([reading.relative(v.noise, v.late) for _, _, v in pairs]))
+    train = float(np.median([reading.relative(t.noise, t.late) for _, t, _ in pairs]))
     evidence = [
         Evidence("noise of the validation loss over its level", noise, thresholds.NOISY_VALIDATION, ">"),
         Evidence("noise of the training loss over its level", train),

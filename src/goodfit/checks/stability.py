@@ -109,7 +109,7 @@ def not_learning(case: Case) -> Finding:
     if gain >= thresholds.NOT_LEARNING_GAIN:
         return clear("not-learning", f"The loss fell clearly below {chance}.", evidence)
     falling = [_still_falling(cs[0], reading) for cs in curves.values()]
-    if np.mean(falling) >= thresholds.SEED_SHARE and gain > -1.0:
+    if np.mean(falling) >= thresholds.SEED_SHARE:
         return clear("not-learning", f"The loss is not below {chance} yet, but still falling.", evidence)
     if not reading.chance_known:
         accuracy = _final_accuracy(case)
@@ -182,7 +182,7 @@ def unstable(case: Case) -> Finding:
     share = float(reading.diverged.mean()) if n > 1 else 0.0
     if not curves:
         return not_applicable("unstable", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
-    noise = float(np.median([reading.relative(c.noise, abs(_late_level(c))) for _, c in curves]))
+    noise = float(np.median([reading.relative(c.noise, c.late) for _, c in curves]))
     spikes = float(np.median([_spikes(c, reading.chance)[0] / len(c.y) for _, c in curves]))
     evidence = [
         Evidence("noise of the loss over its level", noise, thresholds.UNSTABLE_NOISE, ">"),
@@ -202,10 +202,6 @@ def unstable(case: Case) -> Finding:
         message = f"{int(reading.diverged.sum())} of {n} seeds diverged and the others did not."
         return found("unstable", "high", message, evidence, changes)
     return clear("unstable", "From epoch to epoch the loss moves little against its level.", evidence)
-
-
-def _late_level(curve) -> float:
-    return float(np.median(curve.level[len(curve.level) // 2 :]))
 
 
 def _spikes(curve, chance: float) -> tuple[int, float]:
