@@ -100,7 +100,7 @@ def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
         return "No training loss was logged beside the validation loss: log it, to tell underfitting from overfitting."
     if findings["not-learning"].status == "not-applicable":
         return findings["not-learning"].message.capitalize() + " Measure the loss of predicting the mean or the prior."
-    level = sorted(v.at(float(reading.kept[s])) for s, v in reading.validations())
+    level = sorted(reading.kept_validation(s, v) for s, v in reading.validations())
     middle = level[len(level) // 2]
     if reading.chance_known or not reading.ratios:
         if reading.chance_known and middle > (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance:

@@ -34,7 +34,7 @@ def _fits(reading: Reading) -> list[_Fit]:
     fits = []
     for s, train, validation in reading.pairs():
         kept = min(float(reading.kept[s]), float(validation.t[-1]))
-        level = validation.at(kept)
+        level = reading.kept_validation(s, validation)
         rise = 0.0 if reading.restored[s] else level - validation.lowest
         error = validation.level_error
         z = rise / error if error > 0 else (math.inf if rise > 0 else 0.0)
@@ -158,7 +158,7 @@ def underfitting(case: Case) -> Finding:
         )
     kept = {s: float(reading.kept[s]) for s in reading.good}
     train_at = [c.at(kept[s]) for s, c in reading.trains()]
-    validation_at = [c.at(kept[s]) for s, c in reading.validations()]
+    validation_at = [reading.kept_validation(s, c) for s, c in reading.validations()]
     if not train_at and not validation_at:
         return not_applicable("underfitting", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
     train = float(np.median(train_at or validation_at))
@@ -215,7 +215,7 @@ def unfinished(case: Case) -> Finding:
         return not_applicable("unfinished", "the run stopped by itself when validation loss no longer fell.")
     gains = np.array([reading.gain(c.end, c.projected()) for _, c in running])
     t = np.array([c.late_slope.t for _, c in running])
-    at_end = np.array([c.plateau - c.lowest <= 2.0 * c.level_error for _, c in running])
+    at_end = np.array([c.plateau - c.lowest <= 2.0 * c.level_error + 1e-9 * abs(c.plateau) for _, c in running])
     agree = (gains >= needed) & (t < -thresholds.TREND_T) & at_end
     share = float(agree.sum()) / len(curves)
     gain, slope = float(np.median(gains)), float(np.median(t))

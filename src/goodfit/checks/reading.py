@@ -95,7 +95,11 @@ class Series:
     @cached_property
     def lowest(self) -> float:
         """The lowest of these levels."""
-        return min(self.plateau, float(self.level[self.best]))
+        return self.plateau if self.best == len(self.level) - 1 else float(self.level[self.best])
+
+    def logged(self, t: float) -> float:
+        """The value logged at a place on the axis, or next to it."""
+        return float(np.interp(t, self.t, self.y))
 
     def at(self, t: float) -> float:
         """The level at a place on the axis; at its end the plateau."""
@@ -175,6 +179,11 @@ class Reading:
     def relative(self, size: float, level: float) -> float:
         """A size (a noise) over a level of at least a tenth of chance."""
         return size / max(level, thresholds.CHANCE_FLOOR * self.chance) if self.ratios else size / self.chance
+
+    def kept_validation(self, seed: int, curve: Series) -> float:
+        """A seed's validation loss at the weights that count: as logged where one epoch was kept, else the level."""
+        at = float(self.kept[seed])
+        return curve.logged(at) if self.restored[seed] else curve.at(at)
 
     def trains(self) -> list[tuple[int, Series]]:
         """Seed and training series of the good seeds whose curve is long enough."""

@@ -167,11 +167,11 @@ def _final_accuracy(case: Case) -> float:
 def unstable(case: Case) -> Finding:
     """The training loss jumps from epoch to epoch instead of settling, or some seeds diverge and others don't.
 
-    Detected: the noise of the training loss in the last half (from second differences, so that trends don't count)
-    over its level (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds; or spikes in more
-    than `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`); or at least `UNSTABLE_SEED_SHARE`, but not most, of
-    the seeds diverged. A log per step is first averaged over blocks, as batches differ by nature. Without a training
-    loss the validation loss is read.
+    Detected: the noise of the loss in the last half (from second differences, so that trends don't count) over its level
+    (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in validation: other
+    batches each epoch make the former noisy, a jump of the weights both; or spikes in more than `UNSTABLE_SPIKE_SHARE` of
+    the epochs (see `loss-spikes`); or at least `UNSTABLE_SEED_SHARE`, but not most, of the seeds diverged. A log per step
+    is first averaged over blocks, as batches differ by nature.
 
     Why it matters: the weights at the end are a lottery, and so is the best epoch.
 
@@ -182,7 +182,11 @@ def unstable(case: Case) -> Finding:
     share = float(reading.diverged.mean()) if n > 1 else 0.0
     if not curves:
         return not_applicable("unstable", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
-    noise = float(np.median([reading.relative(c.noise, c.late) for _, c in curves]))
+    noise = min(
+        float(np.median([reading.relative(c.noise, c.late) for _, c in part]))
+        for part in (reading.trains(), reading.validations())
+        if part
+    )
     spikes = float(np.median([_spikes(c, reading.chance)[0] / len(c.y) for _, c in curves]))
     evidence = [
         Evidence("noise of the loss over its level", noise, thresholds.UNSTABLE_NOISE, ">"),
