@@ -95,13 +95,10 @@ def not_learning(case: Case) -> Finding:
         curves.setdefault(s, []).append(c)
     if not curves:
         return not_applicable("not-learning", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
-    if not reading.ratios and not reading.chance_known:
-        gains = [
-            (cs[0].level[0] - min(c.lowest for c in cs)) / max(abs(cs[0].first), cs[0].noise, 1e-300)
-            for cs in curves.values()
-        ]
-    else:
+    if reading.chance_known:
         gains = [1.0 - min(c.lowest for c in cs) / reading.chance for cs in curves.values()]
+    else:
+        gains = [max((c.first - c.lowest) / max(abs(c.first), c.noise, 1e-300) for c in cs) for cs in curves.values()]
     noise = float(np.median([cs[0].level_error for cs in curves.values()])) / max(reading.chance, 1e-300)
     gain = float(np.median(gains))
     chance = "chance" if reading.chance_known else "the first epoch"
@@ -167,11 +164,11 @@ def _final_accuracy(case: Case) -> float:
 def unstable(case: Case) -> Finding:
     """The training loss jumps from epoch to epoch instead of settling, or some seeds diverge and others don't.
 
-    Detected: the noise of the loss in the last half (from second differences, so that trends don't count) over its level
-    (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in validation: other
-    batches each epoch make the former noisy, a jump of the weights both; or spikes in more than `UNSTABLE_SPIKE_SHARE` of
-    the epochs (see `loss-spikes`); or at least `UNSTABLE_SEED_SHARE`, but not most, of the seeds diverged. A log per step
-    is first averaged over blocks, as batches differ by nature.
+    Detected: the noise of the loss in the last half (from second differences, so that trends don't count) over its
+    level (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in
+    validation: other batches each epoch make the former noisy, a jump of the weights both; or spikes in more than
+    `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`); or at least `UNSTABLE_SEED_SHARE`, but not most, of the
+    seeds diverged. A log per step is first averaged over blocks, as batches differ by nature.
 
     Why it matters: the weights at the end are a lottery, and so is the best epoch.
 
