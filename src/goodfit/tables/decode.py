@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 import numpy as np
 
@@ -32,6 +33,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_FOREIGN = 0.4  # share of bytes beyond ASCII in such words, from which on the alphabet is not Latin
 _SINGLE_BYTE = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r", "mac_roman")
 _MULTI_BYTE = ("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
 
@@ -94,16 +96,22 @@ def decode(content: bytes, where: str, encoding: str | None) -> tuple[str, list[
 
 
 def _guess(content: bytes, first: int) -> str:
-    """The likeliest encoding of text that is not UTF-8, around the first byte that says so."""
+    """The likeliest encoding of text that is not UTF-8, from its words that are not ASCII."""
     from charset_normalizer import from_bytes
 
-    sample = content[max(0, first - 20_000) : first + 20_000]
-    best = from_bytes(sample, cp_isolation=[*_SINGLE_BYTE, *_MULTI_BYTE]).best()
-    # Few accented letters are no evidence against the commonest single-byte encoding.
-    high = sum(byte >= 0x80 for byte in sample)
-    if best is None or (high < 0.05 * len(sample) and best.encoding not in _MULTI_BYTE and _fits(content, "cp1252")):
-        return "cp1252" if _fits(content, "cp1252") else "latin-1"
-    return best.encoding if _fits(content, best.encoding) else "latin-1"
+    sample = content[max(0, first - 20_000) : first + 200_000]
+    words = b" ".join(re.findall(rb"[^\s,;\t|\"0-9.:/-]*[\x80-\xff][^\s,;\t|\"0-9]*", sample))
+    found = from_bytes(words, cp_isolation=[*_SINGLE_BYTE, *_MULTI_BYTE]).best()
+    likely = [] if found is None else [found.encoding]
+    if sum(byte >= 0x80 for byte in words) < _FOREIGN * len(words):  # mostly ASCII: a Latin alphabet with accents
+        latin = sorted(("cp1252", "cp1250"), key=lambda name: -_letters(words, name))
+        likely = [*latin, *likely]
+    return next((name for name in [*likely, "cp1252"] if _fits(content, name)), "latin-1")
+
+
+def _letters(words: bytes, encoding: str) -> int:
+    """How many of the characters that are not ASCII are letters."""
+    return sum(ord(character) > 127 and character.isalpha() for character in words.decode(encoding, "ignore"))
 
 
 def _fits(content: bytes, encoding: str) -> bool:

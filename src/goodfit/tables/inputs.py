@@ -49,7 +49,7 @@ def date_parts(values: pd.Series) -> tuple[int, tuple[str, ...]]:
     parts = ["days"]
     if (present.max() - present.min()).days >= 60:
         parts.append("season")
-    if present.dt.dayofweek.nunique() > 1 and len(present) >= 20:
+    if present.dt.day_of_week.nunique() > 1 and len(present) >= 20:
         parts.append("weekday")
     if (present.dt.hour * 60 + present.dt.minute).nunique() > 1:
         parts.append("hour")
@@ -82,8 +82,8 @@ def _date_inputs(name: str, values: pd.Series, first: int, parts: tuple[str, ...
     made: dict[Input, np.ndarray] = {(name, "days"): days}
     dates = values.dt
     turns = {
-        "season": (dates.dayofyear, _YEAR),
-        "weekday": (dates.dayofweek, 7),
+        "season": (dates.day_of_year, _YEAR),
+        "weekday": (dates.day_of_week, 7),
         "hour": (dates.hour + dates.minute / 60, 24),
     }
     for part in parts:

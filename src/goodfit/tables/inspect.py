@@ -174,8 +174,8 @@ def inspect(
         raise InputError(
             f"no column is left to predict {target!r} from: "
             + (
-                ", ".join(f"{c.name!r} is {c.kind}" for c in columns if c.kind != "target")[:300]
-                or "it is the only one"
+                ", ".join(f"{c.name!r}: {c.treatment}" for c in columns if c.kind != "target")[:300]
+                or "no other is there"
             )
             + ".",
             "Give a table with more columns, or --categorical COLUMN.",

@@ -154,7 +154,11 @@ def _number_kind(
             why = f"it counts the rows from {levels[0]:g} to {levels[-1]:g}"
             return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {name} keeps it)."
         if counter:
-            return "number", "", f"{name!r}: it counts up by one from row to row; --drop {name} if it only numbers them."
+            return (
+                "number",
+                "",
+                f"{name!r}: it counts up by one from row to row; --drop {name} if it only numbers them.",
+            )
         if named_id:
             why = "its name and its different value in every row say that it names the row"
             return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {name} keeps it)."

@@ -170,6 +170,8 @@ class Preparation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a `.skops` file."""
+        import zipfile
+
         import skops.io
 
         about = {
@@ -187,7 +189,8 @@ class Preparation:
             "na": None if self.na is None else list(self.na),
             "header": list(self.header),
         }
-        skops.io.dump({"about": json.dumps(about), "transformer": self.transformer}, Path(path))
+        held = {"about": json.dumps(about), "transformer": self.transformer}
+        skops.io.dump(held, Path(path), compression=zipfile.ZIP_DEFLATED)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Preparation:

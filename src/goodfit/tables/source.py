@@ -56,6 +56,8 @@ def load(
     refuse_binary(content, where, encoding)
     text, said = decode(content, where, encoding)
     notes += said
+    if not text.strip():
+        raise InputError(f"{where} is empty.", "Give a file with a header line and rows.")
     start = text.lstrip()[:200].lower()
     if start.startswith(("<!doctype html", "<html")):
         raise InputError(f"{where} is a web page, not a table.", f"Give the address of the file itself. {READABLE}")

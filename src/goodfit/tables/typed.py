@@ -47,7 +47,9 @@ def parquet(content: bytes, where: str) -> pd.DataFrame:
             f"{where} is a Parquet file, which needs pyarrow.", "Install it with: pip install 'goodfit[parquet]'"
         ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{where} can't be read as Parquet: {error}.", "Write or fetch it anew.") from None
+        raise InputError(
+            f"{where} can't be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.", "Write or fetch it anew."
+        ) from None
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
     return frame
