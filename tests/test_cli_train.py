@@ -334,25 +334,33 @@ def test_100000_categories_are_no_memory_fault(tmp_path, monkeypatch):
 # Ctrl-C
 
 
+COMMAND = [sys.executable, "-c", "from goodfit.cli import main; main()"]
+
+
 def test_ctrl_c_while_training_saves_what_there_is(tmp_path):
-    command = [sys.executable, "-c", "from goodfit.cli import main; main()", "train", str(AUTO_MPG), "--target", "mpg"]
+    """On a terminal: the bar shows the loss once a first chunk of epochs is through."""
+    import pty
+
+    ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*command, "--seeds", "2", "--epochs", "1000000", "--out", str(tmp_path / "runs")],
+        [*COMMAND, "train", AUTO_MPG, "--target=mpg", "--seeds=2", "--epochs=1000000", "--out", tmp_path / "runs"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "300"},
     )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("sanity:"):
-            break
-    time.sleep(5)
+    os.close(theirs)
+    shown = ""
+    while "val_loss" not in shown:
+        shown += os.read(ours, 65536).decode(errors="replace")
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    while part := read_some(ours):
+        shown += part
+    stdout, _ = process.communicate(timeout=60)
+    os.close(ours)
     folder = tmp_path / "runs" / "auto-mpg"
-    assert stderr.splitlines()[-1] == f"interrupted; what was done is in {folder}"
-    assert stdout == ""
+    assert process.returncode == 130, shown
+    assert shown.rstrip().endswith(f"interrupted; what was done is in {folder}")
+    assert stdout == b""
     assert os.listdir(tmp_path / "runs") == ["auto-mpg"]
     study = store.load_study(folder)
     assert "interrupted" in study.run.outcomes
@@ -361,13 +369,25 @@ def test_ctrl_c_while_training_saves_what_there_is(tmp_path):
     assert (folder / "model.keras").is_file()
 
 
-def test_ctrl_c_before_training_leaves_nothing(tmp_path):
-    command = [sys.executable, "-c", "from goodfit.cli import main; main()", "train", str(AUTO_MPG), "--target", "mpg"]
+def read_some(terminal: int) -> str:
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:  # Linux tells the end of a pseudo-terminal so
+        return ""
+
+
+@pytest.mark.parametrize("stage", ["read", "prepare", "baselines", "sanity"])
+def test_ctrl_c_before_anything_is_trained_leaves_nothing(tmp_path, stage):
     process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "runs")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "train", str(AUTO_MPG), "--target", "mpg", "--out", str(tmp_path / "runs"), "--epochs", "1000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("read:")
+    for line in process.stderr:
+        if line.startswith(f"{stage}:"):
+            break
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 
@@ -15,4 +17,17 @@ def main() -> None:
 
         app(prog_name="goodfit")
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave_at_once()
+    except SystemExit as leaving:
+        if leaving.code == 130:
+            _leave_at_once()
+        raise
+
+
+def _leave_at_once() -> None:
+    """Exit with 130 and no tidying up: compiled computations may still be running in threads of their own, and taking
+    the interpreter down under them ends in a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(130)
