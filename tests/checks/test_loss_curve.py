@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from goodfit.checks import diagnose
 from goodfit.checks.case import Case
+from goodfit.values import Recipe
 
 EPOCH = np.arange(100)
 
@@ -37,11 +39,29 @@ def test_a_rising_validation_loss_is_overfitting(make, overfit, seeds, measureme
     assert diagnose(run).verdict == "overfitting"
 
 
-def test_a_rise_within_the_noise_is_not(make):
-    flat = make.fall(floor=0.3, time=8)
-    for draw in range(20):
-        run = make.run(flat, flat * 1.1, noise=0.08, draw=draw)
-        assert make.finding("overfitting", run).status == "clear"
+@pytest.mark.parametrize("seeds", [1, 8])
+@pytest.mark.parametrize("epochs", [8, 20, 100])
+def test_a_rise_within_the_noise_is_not(make, seeds, epochs):
+    flat = make.fall(epochs, floor=0.3, time=epochs / 12)
+    alarms = sum(
+        make.finding("overfitting", make.run(flat, flat * 1.1, noise=0.08, draw=draw, seeds=seeds)).status == "found"
+        for draw in range(60)
+    )
+    assert alarms <= 1
+
+
+def test_a_small_rise_that_most_of_many_seeds_share_is(make):
+    mild = make.fall(floor=0.3) + np.maximum(EPOCH - 30, 0) / 1800
+    runs = [make.run(make.fall(floor=0.2), mild, noise=0.05, seeds=8, draw=draw) for draw in range(10)]
+    assert sum(make.finding("overfitting", run).status == "found" for run in runs) >= 9
+
+
+def test_penalties_in_the_losses_are_not_compared_with_baselines(make):
+    layer = {"class_name": "Dense", "config": {"kernel_regularizer": {"class_name": "L2", "config": {"l2": 0.1}}}}
+    recipe = Recipe({"class_name": "Sequential", "config": {"layers": [layer]}}, {"class_name": "Adam"}, "mse")
+    run = make.run(make.fall(floor=0.55), make.fall(floor=0.58), measurements=BASELINES)
+    assert make.finding("underfitting", run).status == "found"
+    assert make.finding("underfitting", dataclasses.replace(run, recipe=recipe)).status == "not-applicable"
 
 
 def test_what_follows_the_kept_epoch_is_not_the_kept_fit(make, overfit):

@@ -221,7 +221,7 @@ def class_imbalance(case: Case) -> Finding:
     return found(slug, "low", message, evidence, [change])
 
 
-@check("too-few-examples")
+@check("too-few-examples", explains=("overfitting",))
 def too_few_examples(case: Case) -> Finding:
     """There are too few training rows for a network to be worth its trouble.
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from goodfit.checks import thresholds
 from goodfit.checks.case import Case, Check
+from goodfit.checks.reading import Reading
 from goodfit.values import Dataset, Diagnosis, Finding, Run, Verdict
 
 _FAULTS: tuple[Verdict, ...] = (
@@ -69,22 +70,26 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
 def _verdict(case: Case, findings: dict[str, Finding]) -> tuple[Verdict, str]:
     reading = case.reading
     diverged = float(reading.diverged.mean()) if len(reading.diverged) else 0.0
-    lone = ""
-    if 0 < diverged < thresholds.DIVERGED_SHARE:
-        lone = f" ({int(reading.diverged.sum())} of {len(reading.diverged)} seeds diverged; this is of the others.)"
     for slug in _FAULTS:
         finding = findings.get(slug)
-        if (
-            finding is None
-            or finding.status != "found"
-            or (slug == "diverged" and diverged < thresholds.DIVERGED_SHARE)
-        ):
+        if finding is None or finding.status != "found":
             continue
-        return slug, finding.message + ("" if slug in ("diverged", "unstable") else lone)
+        if slug == "diverged" and diverged < thresholds.DIVERGED_SHARE:
+            continue
+        return slug, finding.message if slug in ("diverged", "unstable") else _of_others(finding.message, reading)
     missing = _what_is_missing(case, findings)
     if missing is not None:
-        return "insufficient-evidence", missing + lone
-    return "balanced", "Validation loss has settled near its lowest level, close enough to the training loss." + lone
+        return "insufficient-evidence", _of_others(missing, reading)
+    settled = f"Validation {reading.quantity} has settled near its lowest level, close enough to that of training."
+    return "balanced", _of_others(settled, reading)
+
+
+def _of_others(sentence: str, reading: Reading) -> str:
+    """A sentence that says which seeds it leaves out."""
+    count, of = int(reading.diverged.sum()), len(reading.diverged)
+    return (
+        sentence if not 0 < count < of else f"{sentence.rstrip('.')} ({count} of {of} seeds diverged and are left out)."
+    )
 
 
 def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
@@ -99,22 +104,21 @@ def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
     if not reading.trains():
         return "No training loss was logged beside the validation loss: log it, to tell underfitting from overfitting."
     if findings["not-learning"].status == "not-applicable":
-        return findings["not-learning"].message.capitalize() + " Measure the loss of predicting the mean or the prior."
+        reason = findings["not-learning"].message
+        return reason[0].upper() + reason[1:] + " Measure the loss of predicting the mean or the prior."
     level = sorted(reading.kept_validation(s, v) for s, v in reading.validations())
     middle = level[len(level) // 2]
     if reading.chance_known or not reading.ratios:
         if reading.chance_known and middle > (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance:
             return (
-                f"Validation loss ({middle:.3g}) is no better than chance ({reading.chance:.3g}): measure a "
-                f"linear model's "
-                "validation loss to see whether anything can be learned."
+                f"Validation loss ({middle:.3g}) is no better than chance ({reading.chance:.3g}): measure a linear "
+                "model's validation loss to see whether anything can be learned."
             )
         return None
     if middle > thresholds.POOR_FIT * reading.chance:
         return (
-            f"Validation loss is still {middle / reading.chance:.0%} of the first epoch's: measure a linear "
-            f"model's validation "
-            "loss to tell a hard table from an underfit network."
+            f"Validation loss is still {middle / reading.chance:.0%} of the first epoch's: measure a linear model's "
+            "validation loss to tell a hard table from an underfit network."
         )
     return None
 

@@ -9,6 +9,7 @@ is not the kept model's fault.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,19 @@ def best_baseline(case: Case) -> tuple[str, float] | None:
         for label, name in (("the linear model", "linear_loss"), ("gradient boosting", "boosting_loss"))
         if (value := case.run.measurements.get(name)) is not None and math.isfinite(value)
     ]
-    return min(known, key=lambda item: item[1]) if known and case.reading.quantity == "loss" else None
+    comparable = case.reading.quantity == "loss" and not penalized(case)
+    return min(known, key=lambda item: item[1]) if known and comparable else None
+
+
+def penalized(case: Case) -> bool:
+    """Whether the recipe's layers carry weight or activity penalties, which Keras adds to both losses."""
+
+    def carries(config: object) -> bool:
+        if isinstance(config, Mapping):
+            return any((str(k).endswith("_regularizer") and v is not None) or carries(v) for k, v in config.items())
+        return isinstance(config, (list, tuple)) and any(carries(item) for item in config)
+
+    return case.run.recipe is not None and carries(case.run.recipe.model)
 
 
 @check("overfitting")
@@ -59,13 +72,13 @@ def overfitting(case: Case) -> Finding:
     """The network fits its training rows at the cost of the others.
 
     Detected, in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at
-    least `RELEVANT_GAIN`, the rise is more than `LEVEL_Z` standard errors, and the training loss went on falling. Not
-    where the best epoch's weights were kept. (2) Gap: the validation loss at the weights that count lies above the
-    training loss by more than `GAP_SHARE` of itself and more than `GAP_OVER_CHANCE` of chance. Where the best epoch
-    was kept, a baseline has to do clearly better as well, by `UNDERFITTING_GAIN`; without known baselines the gap has
-    to exceed `GAP_SHARE_KEPT`. Where the baselines are known and none does better, a gap is the price of this table
-    and not said. (3) Memorized: the validation loss is no better than a measured chance while the training loss is
-    below `MEMORIZED` of it.
+    least `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training
+    loss went on falling. Not where the best epoch's weights were kept. (2) Gap: where baselines are known, the better
+    one's validation loss beats the network's by `UNDERFITTING_GAIN` while the network fits its training rows better
+    than that; where none does better, a gap is the price of this table. Where no baseline is known, the validation
+    loss at the weights that count lies above the training loss by more than `GAP_SHARE` of itself (`GAP_SHARE_KEPT`
+    where the best epoch was kept) and more than `GAP_OVER_CHANCE` of chance. (3) Memorized: the validation loss is no
+    better than a measured chance while the training loss is below `MEMORIZED` of it.
 
     Why it matters: what the network learned last does not hold for new rows.
 
@@ -80,17 +93,16 @@ def overfitting(case: Case) -> Finding:
     rise = float(np.median([f.rise for f in fits]))
     rise_z = float(np.median([f.rise_z for f in fits]))
     fell = float(np.mean([f.train_fell for f in fits]))
+    needed_z = thresholds.MINIMUM_BIAS + thresholds.LEVEL_Z / math.sqrt(len(fits))
     gap = validation - train
     evidence = [
         Evidence("gain of stopping at the lowest validation loss", rise, thresholds.RELEVANT_GAIN, ">"),
-        Evidence("validation minus training loss over chance", gap / reading.chance, thresholds.GAP_OVER_CHANCE, ">"),
     ]
-    if rise >= thresholds.RELEVANT_GAIN and rise_z >= thresholds.LEVEL_Z and fell >= thresholds.SEED_SHARE:
-        evidence.insert(1, Evidence("the rise over its error", min(rise_z, 1e6), thresholds.LEVEL_Z, ">"))
+    if rise >= thresholds.RELEVANT_GAIN and rise_z >= needed_z and fell >= thresholds.SEED_SHARE:
+        evidence.insert(1, Evidence("the rise over its error", min(rise_z, 1e6), needed_z, ">"))
         message = (
             f"Validation loss rose by {rise:.0%} from its lowest level while training loss went on falling: the "
-            f"epochs after "
-            "it only fitted the training rows."
+            "epochs after it only fitted the training rows."
         )
         severity = "high" if rise >= 0.2 else "medium"
         changes = [remedies.early_stopping(), remedies.add_dropout(), remedies.add_l2(), remedies.narrower()]
@@ -112,16 +124,31 @@ def overfitting(case: Case) -> Finding:
     if reading.ratios:
         limit = thresholds.GAP_SHARE_KEPT if kept and baseline is None else thresholds.GAP_SHARE
         share = gap / max(validation, thresholds.CHANCE_FLOOR * reading.chance)
-        evidence.append(Evidence("validation minus training loss over validation loss", share, limit, ">"))
-        if baseline:
+        if baseline is None:
+            evidence.append(Evidence("validation minus training loss over validation loss", share, limit, ">"))
+            evidence.append(
+                Evidence(
+                    "validation minus training loss over chance", gap / reading.chance, thresholds.GAP_OVER_CHANCE, ">"
+                )
+            )
+        else:
             evidence.append(Evidence(f"gain of {baseline[0]}", behind, thresholds.UNDERFITTING_GAIN, ">"))
-        wide = share > limit and gap / reading.chance > thresholds.GAP_OVER_CHANCE
-        excess = baseline is not None and behind >= thresholds.UNDERFITTING_GAIN and train < baseline[1]
-        if (wide and baseline is None) or (excess and gap / reading.chance > thresholds.NOT_LEARNING_GAIN):
+            evidence.append(
+                Evidence(
+                    f"training loss over the validation loss of {baseline[0]}",
+                    train / max(baseline[1], 1e-300),
+                    1.0,
+                    "<",
+                )
+            )
+        if baseline is None:
+            excess = share > limit and gap / reading.chance > thresholds.GAP_OVER_CHANCE
+        else:
+            excess = behind >= thresholds.UNDERFITTING_GAIN and train < baseline[1]
+        if excess:
             message = (
-                f"Training loss is {train:.3g} and validation loss {validation:.3g}: the network fits its "
-                f"training rows far "
-                "better than the others"
+                f"Training loss is {train:.3g} and validation loss {validation:.3g}: the network fits its training "
+                "rows far better than the others"
             )
             message += f", on which {baseline[0]} does better ({baseline[1]:.3g})." if baseline else "."
             return found("overfitting", "medium", message, evidence, changes)
@@ -141,7 +168,8 @@ def underfitting(case: Case) -> Finding:
     network's validation loss by at least `UNDERFITTING_GAIN`, and the network's training loss is not better than
     their *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone
     can't tell an underfit network from a hard table: it is said only where chance was measured, the training loss
-    stays above `POOR_FIT` of it and the curve has settled.
+    stays above `POOR_FIT` of it and the curve has settled. Not applicable where the recipe has weight penalties: they
+    are in the network's losses only.
 
     Why it matters: more of the target can be predicted from these inputs than the network does.
 
@@ -149,12 +177,15 @@ def underfitting(case: Case) -> Finding:
     """
     reading = case.reading
     baseline = best_baseline(case)
+    if penalized(case):
+        return not_applicable(
+            "underfitting", "the losses include weight penalties, which the baselines' and chance's do not."
+        )
     if not reading.chance_known and baseline is None:
         return not_applicable(
             "underfitting",
             "curves alone can't tell an underfit network from a hard table: it takes the validation loss of a "
-            "linear model or of "
-            "gradient boosting to compare with.",
+            "linear model or of gradient boosting to compare with.",
         )
     kept = {s: float(reading.kept[s]) for s in reading.good}
     train_at = [c.at(kept[s]) for s, c in reading.trains()]
@@ -174,8 +205,7 @@ def underfitting(case: Case) -> Finding:
         if gain >= thresholds.UNDERFITTING_GAIN and share >= thresholds.SEED_SHARE and train >= loss:
             message = (
                 f"Training loss ({train:.3g}) is no better than what {label} reaches on the validation rows "
-                f"({loss:.3g}): the "
-                "network has not learned what is there."
+                f"({loss:.3g}): the network has not learned what is there."
             )
             return found("underfitting", "high" if gain >= 0.3 else "medium", message, evidence, changes)
         return clear("underfitting", f"The network is not clearly behind {label}, or not for want of fit.", evidence)

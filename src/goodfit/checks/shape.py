@@ -15,16 +15,19 @@ def wasted_epochs(case: Case) -> Finding:
     """Most of the epochs came after the last relevant improvement.
 
     Detected: after the first epoch whose smoothed validation loss lies within `RELEVANT_GAIN` of the lowest, more
-    than `WASTED_SHARE` of the epochs and more than `WASTED_EPOCHS` follow, in the median over seeds.
+    than `WASTED_SHARE` of the epochs and more than `WASTED_EPOCHS` follow, in the median over seeds. Not applicable
+    where the run stopped by itself: its patience is meant.
 
     Why it matters: time, and in many networks overfitting. Information, not a fault of the fit.
 
     What to try: early stopping.
     """
     reading = case.reading
-    curves = reading.validations()
-    if not curves or case.run.unit != "epoch":
+    curves = [(s, c) for s, c in reading.validations() if case.run.outcomes[s] != "stopped"]
+    if not reading.validations() or case.run.unit != "epoch":
         return not_applicable("wasted-epochs", "it takes a validation loss per epoch.")
+    if not curves:
+        return not_applicable("wasted-epochs", "the run stopped by itself.")
     after, shares = [], []
     for _, c in curves:
         good = np.flatnonzero([reading.gain(float(v), c.lowest) < thresholds.RELEVANT_GAIN for v in _thin(c.level)])
@@ -84,9 +87,8 @@ def validation_below_training(case: Case) -> Finding:
     if share <= thresholds.BELOW_TRAINING_SHARE or gain <= thresholds.RELEVANT_GAIN:
         return clear("validation-below-training", "Validation loss does not lie below training loss.", evidence)
     message = (
-        f"Validation loss lies {gain:.0%} below training loss: dropout or noise active in training only, the "
-        f"epoch's average lagging "
-        "behind, or a lucky split."
+        f"Validation loss lies {gain:.0%} below training loss: dropout or noise active in training only, the epoch's "
+        "average lagging behind, or a lucky split."
     )
     change = remedies.do(
         "evaluate-training-rows",
@@ -164,8 +166,8 @@ def restarted_log(case: Case) -> Finding:
         at = next(j for j in jumps if j is not None)
         evidence.append(Evidence("epoch at which both losses start again", at, unit="epoch"))
         message = (
-            f"At epoch {at:.0f} both losses jump back to near their start and descend again: "
-            "the training started afresh."
+            f"At epoch {at:.0f} both losses jump back to near their start and descend again: the training started "
+            "afresh."
         )
         return found("restarted-log", "medium", message, evidence, [change])
     return clear("restarted-log", "The log holds one training.", evidence)

@@ -69,7 +69,9 @@ def diverged(case: Case) -> Finding:
             f"{message[:-1]} while the training loss did not: look for values that are not finite among the "
             "validation rows."
         )
-    severity = "high" if share >= thresholds.DIVERGED_SHARE else "medium" if share >= 0.25 else "low"
+    severity = (
+        "high" if share >= thresholds.DIVERGED_SHARE else "medium" if share >= thresholds.UNSTABLE_SEED_SHARE else "low"
+    )
     changes = [remedies.lower_learning_rate(0.1), remedies.clip_gradients(), remedies.standardize_inputs()]
     return found("diverged", severity, message, evidence, changes)
 
@@ -114,8 +116,7 @@ def not_learning(case: Case) -> Finding:
             return not_applicable(
                 "not-learning",
                 f"the loss hardly moved, but accuracy is {accuracy:.2g}: without the chance loss it can't be told "
-                f"whether "
-                "all was learned in the first epoch.",
+                "whether all was learned in the first epoch.",
             )
     evidence.append(Evidence("noise of the loss over chance", noise))
     message = f"The {reading.quantity} never got clearly below {chance}: the network learns nothing."
@@ -123,8 +124,7 @@ def not_learning(case: Case) -> Finding:
     if reading.chance_known and baselines and min(baselines) > 0.95 * reading.chance:
         message = (
             f"The {reading.quantity} never got clearly below chance, and neither do a linear model and gradient "
-            f"boosting: "
-            "these inputs may not tell the target."
+            "boosting: these inputs may not tell the target."
         )
     changes = [
         remedies.raise_learning_rate(),

@@ -33,10 +33,14 @@ can be told from the trend at all. Provisional."""
 TREND_T: Final = 3.0
 """A slope's distance from zero in standard errors. Three sigma, about 1 in 700 by chance one-sided for normal noise."""
 
-LEVEL_Z: Final = 4.0
-"""The distance of two smoothed levels in standard errors, where one of them is a minimum that was looked for. The
-lowest of n normal values lies about √(2 ln n) ≈ 3 errors low for n = 100, so that three sigma would not do.
-Provisional."""
+MINIMUM_BIAS: Final = 1.5
+"""How far the lowest of a curve's smoothed levels lies below its neighbours by chance alone, in standard errors of the
+difference of two levels. About ten windows are independent; the expected minimum of ten normal values lies 1.54
+standard deviations low, 1.09 of such errors; half as much again for windows that overlap."""
+
+LEVEL_Z: Final = 2.5
+"""What a rise from the lowest level needs beyond `MINIMUM_BIAS`, in standard errors of the median over the seeds: 1 in
+160 by chance, one-sided. Provisional."""
 
 SEED_SHARE: Final = 0.5
 """Share of the seeds that must agree before it is said of the run (ratio). A majority, as in the project's definition
@@ -76,8 +80,9 @@ GAP_SHARE: Final = 0.5
 """Validation loss minus training loss, over validation loss (ratio): training rows fitted at less than half of the
 loss. Provisional."""
 
-GAP_OVER_CHANCE: Final = 0.15
-"""The same gap in units of chance: a smaller one hardly matters, however small the training loss is. Provisional."""
+GAP_OVER_CHANCE: Final = 0.2
+"""The same gap in units of chance: a smaller one hardly matters, however small the training loss is. Provisional: on
+Auto MPG healthy networks reach 0.16 of their first epoch's loss."""
 
 GAP_SHARE_KEPT: Final = 0.75
 """`GAP_SHARE` where the best epoch's weights were kept and no baseline is known: early stopping has done its part, so

@@ -62,8 +62,8 @@ def delimited(source: Source) -> tuple[Log, ...]:
         raise InputError(f"{source.name} has a header but no rows.", "Give the log of a training that has begun.")
     if ragged:
         notes.append(
-            f"left out: {plural(len(ragged), 'line')} with another number of cells than the header "
-            f"(line {ragged[0]} first)."
+            f"left out: {plural(len(ragged), 'line')} with another number of cells than the header (line {ragged[0]} "
+            "first)."
         )
     if source.stride > 1:
         notes.append(f"the log is long: every {source.stride}th row was read.")
@@ -77,8 +77,8 @@ def delimited(source: Source) -> tuple[Log, ...]:
         if texts:
             what = rows[texts[0]][place].strip()[:30]
             notes.append(
-                f"left out: {plural(len(texts), 'cell')} of text in the column {name!r} "
-                f"(line {numbers[texts[0]]} first: {what!r})."
+                f"left out: {plural(len(texts), 'cell')} of text in the column {name!r} (line {numbers[texts[0]]} "
+                f"first: {what!r})."
             )
         columns[name] = values
     if not columns:
