@@ -432,6 +432,17 @@ def test_predict_prints_json(api):
     assert records == [{"predicted": 1.5, "name": "a,b"}, {"predicted": pytest.approx(1 / 3), "name": "ü"}]
 
 
+def test_predict_never_writes_over_the_table(api, tmp_path):
+    api.predict = failing(AssertionError("not asked"))
+    (tmp_path / "new.csv").write_text("x\n1\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "new.csv")
+    for name in ("new.csv", "link.csv"):
+        result = invoke("predict", "run", tmp_path / "new.csv", "-o", tmp_path / name)
+        assert result.exit_code == 2
+        assert one_error(result).startswith(f"error: {tmp_path / name} is the table itself")
+    assert (tmp_path / "new.csv").read_text() == "x\n1\n"
+
+
 # the process: time, pipes, terminals, signals
 
 STAND_IN = """
@@ -544,6 +555,15 @@ def test_a_reader_that_leaves_is_no_error():
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    line = f'"$0" -c "$1" train t.csv --target y {closed}'
+    result = subprocess.run(["sh", "-c", line, sys.executable, STAND_IN], capture_output=True, env=environment())
+    assert result.returncode == 0, result.stderr
+    assert (b"balanced" in result.stdout) == (closed == "2>&-")
+    assert (b"train: 8 seeds" in result.stderr) == (closed == ">&-")
 
 
 def test_a_full_disk_is_told():

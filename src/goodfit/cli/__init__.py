@@ -28,6 +28,6 @@ def _leave_at_once() -> None:
     """Exit with 130 and no tidying up: compiled computations may still be running in threads of their own, and taking
     the interpreter down under them ends in a crash."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # a closed one is None
             stream.flush()
     os._exit(130)

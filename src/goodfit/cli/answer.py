@@ -57,6 +57,8 @@ def complain(error: BaseException, debug: bool = False, about: str = "") -> int:
 
 def say(text: str) -> None:
     """One line on stderr; whatever could steer a terminal is shown as text."""
+    if sys.stderr is None:  # closed (2>&-)
+        return
     line = " ".join(text.split())
     line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
     with contextlib.suppress(OSError):  # nobody listens
@@ -65,8 +67,7 @@ def say(text: str) -> None:
 
 def put(text: str) -> None:
     """Text for a person on stdout, in whatever encoding that has."""
-    encoding = sys.stdout.encoding or "utf-8"
-    _put(text.encode(encoding, errors="replace"))
+    _put(text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="replace"))
 
 
 def put_data(text: str) -> None:
@@ -76,6 +77,8 @@ def put_data(text: str) -> None:
 
 def _put(data: bytes) -> None:
     """Where the reader has left (`| head`), the rest is dropped, and the exit code stays what it would be."""
+    if sys.stdout is None:  # closed (>&-)
+        return
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

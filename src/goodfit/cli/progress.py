@@ -29,7 +29,7 @@ def progress(quiet: bool) -> Iterator[Report]:
         from goodfit.values import silent
 
         yield silent
-    elif sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+    elif sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         with _bar() as report:
             yield report
     else:
