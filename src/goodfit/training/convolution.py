@@ -71,7 +71,7 @@ def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]
         primitive: Any = equation.primitive
         parameters = equation.params
         if primitive is lax.conv_general_dilated_p:
-            outputs = [_convolve(*operands, parameters)]
+            outputs = [_convolve(operands[0], operands[1], parameters)]
         elif primitive.name in _CALLS and _inner(parameters):
             called: Any = parameters.get("jaxpr", parameters.get("call_jaxpr"))
             if isinstance(called, core.ClosedJaxpr):
@@ -81,7 +81,7 @@ def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]
         else:
             if any(map(_contains_convolution, _inner(parameters))):  # scan, while, cond
                 parameters = {name: _canonical_parameter(value) for name, value in parameters.items()}
-            outputs = primitive.bind(*operands, **primitive.get_bind_params(parameters))
+            outputs = primitive.bind(*operands, **parameters)
             outputs = outputs if primitive.multiple_results else [outputs]
         values.update(zip(equation.outvars, outputs, strict=True))
     return [read(variable) for variable in jaxpr.outvars]

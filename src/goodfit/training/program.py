@@ -91,7 +91,8 @@ def reset_metrics(model: keras.Model, state: State) -> State:
     with _scope(model, state) as scope:
         model.reset_metrics()
         now = [[scope.get_current_value(variable) for variable in group] for group in variables(model)]
-    return _like(now, state)
+    # Behind a barrier: XLA would compute with known zeros in another way than Keras's step does with an array of zeros.
+    return lax.optimization_barrier(_like(now, state))
 
 
 def _scope(model: keras.Model, state: State) -> keras.StatelessScope:
@@ -105,15 +106,21 @@ def _epoch_logs(model: keras.Model, state: State, logs: Any) -> Logs:
     """The metrics' results; or the last step's own logs, where `train_step` reports other names."""
     if not isinstance(logs, dict):
         raise TypeError(f"train_step and test_step must return a dict of logs, not {type(logs).__name__}")
+    results = metric_results(model, state)
+    return flatten_logs(results if set(results) == set(logs) else logs)
+
+
+def metric_results(model: keras.Model, state: State) -> dict[str, Any]:
+    """What the model's metrics say of a state, by name (a metric may give several, in a dict of its own)."""
     with _scope(model, state):
-        results = model.get_metrics_result()
-    return _flatten(results if set(results) == set(logs) else logs)
+        return model.get_metrics_result()
 
 
-def _flatten(logs: dict[str, Any]) -> Logs:
+def flatten_logs(logs: dict[str, Any]) -> Logs:
+    """Logs as Keras hands them on: sorted by name, a dict within them replaced by what it holds."""
     flat: Logs = {}
     for name, value in sorted(logs.items()):
-        flat.update(_flatten(value) if isinstance(value, dict) else {name: jnp.asarray(value)})
+        flat.update(flatten_logs(value) if isinstance(value, dict) else {name: jnp.asarray(value)})
     return flat
 
 
@@ -129,32 +136,37 @@ def _like(new: Any, old: Any) -> Any:
 
 
 def _steps(step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any, batch_size: int) -> tuple[Any, Any]:
-    """All steps of an epoch: the full batches in one loop, then what remains in a step of its own."""
+    """All steps of an epoch: the full batches in one loop, then what remains in a step of its own size."""
     data = jax.tree.map(jnp.asarray, data)
     rows = jax.tree.leaves(data)[0].shape[0]
     full, rest = divmod(rows, batch_size)
     logs: Any = {}
-
-    def take(index: jax.Array) -> Data:
-        return jax.tree.map(lambda a: a.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False), data)
-
-    def part(start: Any, length: int) -> Data:
-        return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, length), data)
-
     if full:
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), data)
-        full_step, empty_logs = _trace(step, state, shapes)
-
-        def body(carry: tuple[Any, Any], place: jax.Array) -> tuple[tuple[Any, Any], None]:
-            batch = part(place * batch_size, batch_size) if order is None else take(place)
-            return full_step(carry[1], batch), None
-
-        places = jnp.arange(full, dtype=jnp.int32) if order is None else order[: full * batch_size].reshape(full, -1)
-        (logs, state), _ = lax.scan(body, (empty_logs, state), places)
+        logs, state = _repeat(step, state, data, order, start=0, size=batch_size, count=full)
     if rest:
-        batch = part(full * batch_size, rest) if order is None else take(order[full * batch_size :])
-        logs, state = _trace(step, state, batch)[0](state, batch)
+        logs, state = _repeat(step, state, data, order, start=full * batch_size, size=rest, count=1)
     return logs, state
+
+
+def _repeat(
+    step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any, *, start: int, size: int, count: int
+) -> tuple[Any, Any]:
+    """`count` steps of `size` rows each, from row `start` on."""
+    run, logs = _trace(step, state, jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), data))
+
+    def part(array: jax.Array, place: jax.Array) -> jax.Array:
+        return lax.dynamic_slice_in_dim(array, start + place * size, size)
+
+    def take(array: jax.Array, place: jax.Array) -> jax.Array:
+        return array.at[part(order, place)].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+    def body(place: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        batch = jax.tree.map(lambda array: (part if order is None else take)(array, place), data)
+        return run(carry[1], batch)
+
+    # A loop even where it runs once, of a length that XLA does not know: a step joined with its surroundings would be
+    # rounded in another way than in Keras, which compiles it alone.
+    return lax.fori_loop(0, lax.optimization_barrier(jnp.int32(count)), body, (logs, state))
 
 
 def _trace(step: Callable[[Any, Data], Any], state: Any, batch: Data) -> tuple[Callable[[Any, Data], Any], Any]:

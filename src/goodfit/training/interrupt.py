@@ -1,0 +1,42 @@
+"""Ctrl-C during a compiled chunk: remembered, and answered at its end, when the weights are whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class Postponed:
+    """While entered, a first Ctrl-C only sets `requested`; a second one interrupts at once.
+
+    In another thread than the main one, signals don't arrive and nothing is changed.
+
+    Example:
+        >>> with Postponed() as interrupt:
+        ...     pass
+        >>> interrupt.requested
+        False
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: Any = None
+
+    def __enter__(self) -> Postponed:
+        handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(handler):
+            self._before = handler
+            signal.signal(signal.SIGINT, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            self._before(number, frame)
+        self.requested = True

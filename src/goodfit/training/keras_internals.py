@@ -1,0 +1,308 @@
+"""What goodfit needs of Keras's private modules: the only file that touches `keras.src`.
+
+It knows the versions of Keras it was tested with. On any other, `unsupported` says so and the engine leaves the
+training to Keras's own loop.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+TESTED_VERSIONS = ("3.15.0", "3.15.1")
+
+# Methods that the compiled loop stands in for: where a model brings its own, Keras must call it.
+_REPLACED = (
+    "fit",
+    "evaluate",
+    "make_train_function",
+    "make_test_function",
+    "_make_function",
+    "_get_metrics_result_or_logs",
+    "_should_eval",
+    "_symbolic_build",
+    "jax_state_sync",
+    "_get_jax_state",
+)
+_BATCH_METHODS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+)
+_TEST_METHODS = ("on_test_begin", "on_test_end")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays as a data adapter of Keras has understood them.
+
+    Args:
+        arrays: what a step takes: `x`, `(x, y)` or `(x, y, sample_weight)`, each an array or a tree of arrays.
+        count: rows.
+        batch_size: rows per step.
+        shuffle: `True`, `False` or `"batch"`.
+    """
+
+    arrays: Any
+    count: int
+    batch_size: int
+    shuffle: Any
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return -(-self.count // self.batch_size)
+
+    def order(self) -> np.ndarray:
+        """The order of the rows in the next epoch, drawn from NumPy's global random state as Keras draws it."""
+        if self.shuffle == "batch":
+            starts = range(0, self.count, self.batch_size)
+            parts = [np.random.permutation(min(self.batch_size, self.count - start)) + start for start in starts]
+            return np.concatenate(parts).astype(np.int32)
+        return np.random.permutation(self.count).astype(np.int32)
+
+
+def unsupported(model: keras.Model) -> str:
+    """Why this model can't be trained by the compiled loop in this process at all; `""` if it can."""
+    if keras.backend.backend() != "jax":
+        return f"Keras runs on the {keras.backend.backend()} backend; on JAX, whole epochs are compiled"
+    if keras.__version__ not in TESTED_VERSIONS:
+        return f"Keras {keras.__version__} is not one of the tested versions ({', '.join(TESTED_VERSIONS)})"
+    from keras.src.backend.config import is_nnx_enabled, max_epochs, max_steps_per_epoch
+    from keras.src.backend.jax.trainer import JAXTrainer
+
+    if is_nnx_enabled():
+        return "the NNX mode of Keras's JAX backend is on"
+    if keras.distribution.distribution() is not None:
+        return "a keras.distribution is set"
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        return "jax_disable_jit is set"
+    if max_epochs() or max_steps_per_epoch():
+        return "keras.config limits epochs or steps per epoch"
+    own = [name for name in _REPLACED if getattr(type(model), name, None) is not getattr(JAXTrainer, name)]
+    own += [name for name in _REPLACED if name in vars(model)]
+    if own:
+        return f"the model has its own {own[0]}()"
+    if not model.compiled:
+        return "the model is not compiled"
+    if model.run_eagerly:
+        return "the model was compiled with run_eagerly=True"
+    if not model.jit_compile:
+        return "the model was compiled with jit_compile=False, or has a layer that can't be compiled"
+    return ""
+
+
+def array_problem(*structures: Any) -> str:
+    """Why these inputs can't be held as dense arrays; `""` if they can."""
+    from keras.src import tree
+    from keras.src.trainers.data_adapters.array_data_adapter import can_convert_arrays
+    from keras.src.trainers.data_adapters.data_adapter_utils import (
+        is_jax_sparse,
+        is_scipy_sparse,
+        is_tensorflow_ragged,
+        is_tensorflow_sparse,
+    )
+
+    if not can_convert_arrays(structures):
+        kinds = [type(leaf).__name__ for leaf in tree.flatten(structures) if not can_convert_arrays(leaf)]
+        return f"the data are not arrays ({kinds[0]})"
+    for leaf in tree.flatten(structures):
+        if leaf is None:
+            continue
+        if is_scipy_sparse(leaf) or is_jax_sparse(leaf) or is_tensorflow_sparse(leaf) or is_tensorflow_ragged(leaf):
+            return "the data hold a sparse or ragged array"
+        if not getattr(leaf, "shape", None):
+            return "the data hold something without rows"
+    return ""
+
+
+def split_validation(arrays: Any, validation_split: float) -> tuple[Any, Any]:
+    """The first and the last rows, divided as Keras's `validation_split` does."""
+    from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+
+    return train_validation_split(arrays, validation_split=validation_split)
+
+
+def epoch_iterator(x: Any, y: Any, **arguments: Any) -> Any:
+    """Keras's iterator over an epoch, with its checks of the arguments."""
+    from keras.src.backend.jax.trainer import JAXEpochIterator
+
+    return JAXEpochIterator(x=x, y=y, **arguments)
+
+
+def rows_of(iterator: Any, shuffle: Any) -> Rows:
+    """The arrays behind an epoch iterator, whole, converted as Keras converts each of its batches."""
+    from keras.src import tree
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+    from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable
+
+    adapter = iterator.data_adapter
+    if not isinstance(adapter, ArrayDataAdapter):
+        raise TypeError(f"the data are not arrays ({type(adapter).__name__})")
+    count = adapter._num_samples
+
+    def whole(sliceable: Any) -> np.ndarray:
+        return np.asarray(sliceable.convert_to_jax_compatible(sliceable[slice(0, count)]))
+
+    sliceables = convert_to_sliceable(adapter._inputs, target_backend="jax")
+    arrays = tree.map_structure(whole, sliceables, none_is_leaf=False)
+    return Rows(arrays, count, adapter.batch_size, shuffle)
+
+
+def build(model: keras.Model, iterator: Any) -> None:
+    """Build what is not built yet of the model, its loss, its metrics and its optimizer, as `fit` does."""
+    model._symbolic_build(iterator=iterator)
+    iterator.reset()
+
+
+def callback_list(model: keras.Model, callbacks: Any, verbose: Any, epochs: int, steps: int) -> Any:
+    """The callbacks in Keras's own container, with its history and progress bar."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
+    return keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps,
+        model=model,
+    )
+
+
+def listed(callbacks: Any) -> list[Any]:
+    """The single callbacks in what was given as `callbacks`."""
+    from keras.src import tree
+
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return tree.flatten(callbacks) if callbacks else []
+
+
+def _defines(callback: Any, names: Sequence[str]) -> list[str]:
+    """Which of the named methods a callback has of its own."""
+    from keras.src.utils import is_default
+
+    return [name for name in names if not is_default(getattr(callback, name))]
+
+
+def _idle_per_batch(callback: Any) -> bool:
+    """Whether the batch-level methods are Keras's own and do nothing with these settings."""
+    for kind in (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore):
+        if isinstance(callback, kind) and callback.save_freq == "epoch":
+            return _defines(callback, _BATCH_METHODS) == ["on_train_batch_end"] and (
+                type(callback).on_train_batch_end is kind.on_train_batch_end
+                and "on_train_batch_end" not in vars(callback)
+            )
+    return type(callback) is keras.callbacks.ProgbarLogger
+
+
+def batch_level(callback: Any) -> str:
+    """The first method by which a callback must see every batch; `""` if it works per epoch."""
+    if _idle_per_batch(callback):
+        return ""
+    return next(iter(_defines(callback, _BATCH_METHODS)), "")
+
+
+def watches_validation(callback: Any) -> bool:
+    """Whether a callback must be called around the validation."""
+    return type(callback) is not keras.callbacks.ProgbarLogger and bool(_defines(callback, _TEST_METHODS))
+
+
+def passive(callback: Any) -> bool:
+    """Whether a callback only records or draws what it is told: Keras's history and progress bar."""
+    return type(callback) in (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+
+
+def replayable(callback: Any) -> bool:
+    """Whether a callback reads nothing but the logs and the weights, and only at the end of an epoch.
+
+    These are Keras's own, unchanged: what they do is known, so that they can be called after the fact.
+    """
+    known = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau, keras.callbacks.CSVLogger)
+    return passive(callback) or (type(callback) in known and not any(name.startswith("on_") for name in vars(callback)))
+
+
+def started(callbacks: Any, seconds: float) -> None:
+    """Let the progress bar of the epoch that just began show that it began `seconds` ago."""
+    bar = getattr(getattr(callbacks, "_progbar", None), "progbar", None)
+    if bar is not None:
+        bar._start -= seconds
+
+
+def plain_logs(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs as Keras hands them to callbacks: Python floats where they are numbers."""
+    from keras.src.utils.python_utils import pythonify_logs
+
+    return pythonify_logs(logs)
+
+
+def validates(epoch: int, frequency: Any) -> bool:
+    """Whether Keras validates after this epoch (counted from 0).
+
+    Raises:
+        ValueError: where `frequency` is neither a number nor a list, in Keras's words.
+    """
+    return keras.Model._should_eval(types.SimpleNamespace(), epoch, frequency)  # pyright: ignore
+
+
+def set_values(variables: Sequence[Any], values: Sequence[jax.Array]) -> None:
+    """Give variables values of their own shape and dtype, without the checks and conversions of `assign`."""
+    for variable, value in zip(variables, values, strict=True):
+        variable._value = value
+
+
+def first_epoch(model: keras.Model, initial_epoch: int) -> int:
+    """Where to begin: a callback (BackupAndRestore) may have set another epoch than asked for."""
+    return model._initial_epoch or initial_epoch
+
+
+def has_own_reset(model: keras.Model) -> bool:
+    """Whether the model resets its metrics in a way of its own."""
+    from keras.src.trainers.trainer import Trainer
+
+    return type(model).reset_metrics is not Trainer.reset_metrics
+
+
+def make_functions(model: keras.Model, validation: bool) -> None:
+    """Leave the model with the functions that `fit` leaves it with."""
+    model.make_train_function()
+    if validation:
+        model.make_test_function()
+
+
+def finalize(model: keras.Model, epochs: int) -> None:
+    """What `fit` does at its end: optimizers with a moving average of the weights put it into the model."""
+    if isinstance(model.optimizer, keras.optimizers.Optimizer) and epochs > 0:
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+
+
+def own_fit(model: keras.Model) -> Callable[..., Any]:
+    """Keras's own training of this model."""
+    return model.fit
+
+
+def programs(model: keras.Model) -> dict[Any, Any]:
+    """The programs made for this model since it was compiled: another `compile` begins with none."""
+    return vars(model._loss_tracker).setdefault("_goodfit_programs", {})
+
+
+def trainable_since_compile(model: keras.Model) -> list[str]:
+    """The names of layers with weights that were frozen or unfrozen since the model was compiled."""
+    then = getattr(model, "_compiled_trainable_state", {})
+    optimizer = model.optimizer if model.compiled else None
+    if optimizer is None or not getattr(optimizer, "built", False):
+        return []  # the optimizer is yet to learn what it trains
+    known = {id(variable) for variable in optimizer._trainable_variables}
+    if known == {id(variable) for variable in model.trainable_variables}:
+        return []
+    return [layer.name for layer, trainable in then.items() if layer.trainable != trainable and layer.weights]

@@ -1,0 +1,262 @@
+"""Before training: what Keras lets through silently, though it can't be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from goodfit.errors import InputError
+from goodfit.training import keras_internals
+
+SPAN = 1e3
+"""Ratio of the largest to the smallest standard deviation among the inputs, from which the pre-flight speaks of it.
+Inputs of like scale train faster (LeCun, Bottou, Orr and Müller 1998, "Efficient BackProp", section 4.3)."""
+SPAN_ROWS = 10_000
+"""Rows from which the standard deviations are taken."""
+NAMED = 5
+"""Rows or columns that a message names at most."""
+
+
+def check(
+    model: keras.Model, x: Any, y: Any = None, *, sample_weight: Any = None, validation_data: Any = None
+) -> tuple[str, ...]:
+    """Look at model and data before training.
+
+    Args:
+        model: a compiled model.
+        x: inputs, as given to `fit`; what is not arrays is not looked at.
+        y: targets.
+        sample_weight: weights of the rows.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`.
+
+    Returns:
+        What is questionable but may be meant, one sentence each.
+
+    Raises:
+        InputError: for what can't be meant.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")])
+        >>> model.compile("sgd", "binary_crossentropy")
+        >>> check(model, np.zeros((2, 2)), np.array([0, 5]))
+        Traceback (most recent call last):
+        goodfit.errors.InputError: y holds labels other than 0 and 1 (5) with binary cross-entropy. ...
+    """
+    _check_frozen(model)
+    warnings = list(_check_output(model))
+    sets: list[tuple[str, Any]] = [("", (x, y, sample_weight))]
+    if isinstance(validation_data, (tuple, list)) and 2 <= len(validation_data) <= 3:
+        sets.append(("validation ", (*validation_data, None)[:3]))
+    for prefix, (inputs, targets, weights) in sets:
+        if keras_internals.array_problem(inputs, targets, weights):
+            continue
+        for name, part, columns in _arrays(f"{prefix}x", inputs):
+            _check_values(model, name, part, columns)
+            if not prefix:
+                warnings += _check_span(model, name, part, columns)
+        for name, part, columns in _arrays(f"{prefix}y", targets):
+            _check_values(model, name, part, columns)
+        for name, part, columns in _arrays(f"{prefix}sample_weight", weights):
+            _check_values(model, name, part, columns)
+            warnings += _check_weights(name, part)
+        labels = list(_arrays(f"{prefix}y", targets))
+        if len(labels) == 1:
+            _check_targets(model, *labels[0][:2])
+    return tuple(warnings)
+
+
+def _arrays(name: str, data: Any) -> Iterator[tuple[str, np.ndarray, list[str]]]:
+    """Each array in `data`, with what to call it and its columns."""
+    if data is None:
+        return
+    if isinstance(data, Mapping):
+        for key, part in data.items():
+            yield from _arrays(f"{name}[{key!r}]", part)
+    elif isinstance(data, (list, tuple)):
+        for place, part in enumerate(data):
+            yield from _arrays(f"{name}[{place}]" if len(data) > 1 else name, part)
+    else:
+        columns = [repr(column) for column in getattr(data, "columns", ())]
+        if columns and "object" in str(getattr(data, "dtypes", "")) + str(np.asarray(data).dtype):
+            texts = [n for n, kind in zip(columns, data.dtypes, strict=True) if not _is_number(kind)]
+            if texts:
+                raise _not_numbers(name, texts)
+        array = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asarray(data)
+        yield name, array, columns
+
+
+def _is_number(kind: Any) -> bool:
+    return getattr(kind, "kind", "O") in "biuf"
+
+
+def _not_numbers(name: str, columns: list[str]) -> InputError:
+    some = f" in column {_some(columns)}" if columns else ""
+    return InputError(
+        f"{name} holds values that are not numbers{some}.",
+        "Leave such columns out, or encode them as numbers (one-hot for categories).",
+    )
+
+
+def _check_values(model: keras.Model, name: str, array: np.ndarray, columns: list[str]) -> None:
+    if array.dtype.kind not in "biufcV":  # V: bfloat16 and its like
+        if not model.jit_compile:
+            return  # a layer that takes text
+        raise _not_numbers(name, columns)
+    if array.shape[:1] == (0,) or array.size == 0:
+        raise InputError(f"{name} is empty: its shape is {array.shape}.", "Give at least one row.")
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return
+    bad = ~np.isfinite(array)
+    kinds = [kind for kind, test in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))) if test.any()]
+    rows = np.flatnonzero(bad.reshape(len(array), -1).any(axis=1))
+    where = f"in {len(rows)} of {len(array)} rows (row {_some(rows)})"
+    if array.ndim == 2 and array.shape[1] > 1:
+        places = np.flatnonzero(bad.any(axis=0))
+        where += f", in column {_some([columns[p] for p in places] if columns else places)}"
+    raise InputError(
+        f"{name} holds {' and '.join(kinds)} {where}.",
+        "Fill these values or leave the rows out: one of them makes the loss, and then every weight, not a number.",
+    )
+
+
+def _some(values: Any) -> str:
+    listed = [str(value) for value in values]
+    return ", ".join(listed[:NAMED]) + (", …" if len(listed) > NAMED else "")
+
+
+def _check_span(model: keras.Model, name: str, array: np.ndarray, columns: list[str]) -> list[str]:
+    """Whether inputs of one kind (a table's columns) are of very different scale."""
+    tabular = array.ndim == 2 and array.dtype.kind in "iuf" and array.shape[1] > 1
+    if not tabular or any(isinstance(layer, keras.layers.Normalization) for layer in model.layers):
+        return []
+    if any(isinstance(layer, keras.layers.Embedding) for layer in model.layers):
+        return []
+    spread = array[:SPAN_ROWS].std(axis=0, dtype=np.float64)
+    varying = np.flatnonzero(spread > 0)
+    if len(varying) < 2:
+        return []
+    small, large = varying[spread[varying].argmin()], varying[spread[varying].argmax()]
+    ratio = spread[large] / spread[small]
+    if ratio < SPAN:
+        return []
+    names = [columns[place] if columns else f"column {place}" for place in (large, small)]
+    return [
+        f"the inputs in {name} span many orders of magnitude: the standard deviation of {names[0]} is {ratio:.0e} "
+        f"times that of {names[1]}; standardize them (keras.layers.Normalization)."
+    ]
+
+
+def _check_weights(name: str, array: np.ndarray) -> list[str]:
+    if not array.any():
+        raise InputError(f"{name} is zero in every row, so nothing would be learned.", "Give some row a weight.")
+    if array.min() < 0:
+        return [f"{name} is negative in {int((array < 0).sum())} places: there the loss is made larger, not smaller."]
+    return []
+
+
+def _check_frozen(model: keras.Model) -> None:
+    changed = keras_internals.trainable_since_compile(model)
+    if changed:
+        raise InputError(
+            f"the layer {_some(map(repr, changed))} was frozen or unfrozen since the model was compiled.",
+            "Compile the model again, so that the optimizer knows which weights it trains.",
+        )
+
+
+def _last_activation(model: keras.Model) -> str:
+    """The name of the activation of a model's last layer; `""` where that is not known."""
+    if not getattr(model, "layers", None) or len(getattr(model, "outputs", None) or ()) != 1:
+        return ""
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return "softmax"
+    return getattr(getattr(last, "activation", None), "__name__", "")
+
+
+def _width(model: keras.Model) -> int | None:
+    """The size of the last axis of a model's only output, where that is known."""
+    outputs = getattr(model, "outputs", None) or ()
+    return outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
+
+
+def _loss(model: keras.Model) -> tuple[str, bool]:
+    """The name of a model's only loss, and whether it takes logits; `""` where it is not one of Keras's own."""
+    given = model.loss
+    if isinstance(given, (list, tuple, Mapping)):
+        parts = list(given.values()) if isinstance(given, Mapping) else list(given)
+        if len(parts) != 1:
+            return "", False
+        given = parts[0]
+    try:
+        loss = keras.losses.get(given)
+    except (ValueError, TypeError):
+        return "", False
+    function = getattr(loss, "fn", loss)  # a loss object of Keras's carries its function
+    if not getattr(function, "__module__", "").startswith("keras."):
+        return "", False
+    name = getattr(function, "__name__", "")
+    return name, bool(getattr(loss, "_fn_kwargs", {}).get("from_logits", False))
+
+
+def _check_output(model: keras.Model) -> Iterator[str]:
+    activation, width, (loss, from_logits) = _last_activation(model), _width(model), _loss(model)
+    if activation == "softmax" and width == 1:
+        raise InputError(
+            "the last layer is a softmax over one unit, which is 1 whatever the input.",
+            "Use a sigmoid with binary cross-entropy, or one unit for each class.",
+        )
+    if not loss.endswith("crossentropy") or not activation:
+        return
+    if from_logits and activation in ("softmax", "sigmoid"):
+        yield (
+            f"the loss takes logits (from_logits=True), but the last layer has already applied a {activation}; "
+            "leave one of the two out."
+        )
+    if not from_logits and activation == "linear" and isinstance(model.layers[-1], keras.layers.Dense):
+        yield (
+            f"the loss {loss} takes probabilities, but the last layer has no activation; "
+            "set from_logits=True in the loss, or give the layer a sigmoid or softmax."
+        )
+
+
+def _check_targets(model: keras.Model, name: str, array: np.ndarray) -> None:
+    width, (loss, _) = _width(model), _loss(model)
+    if width is None or not loss:
+        return
+    if loss == "sparse_categorical_crossentropy":
+        _check_classes(name, array, width)
+        return
+    if loss in ("binary_crossentropy", "binary_focal_crossentropy"):
+        outside = np.unique(array[(array < 0) | (array > 1)]) if array.dtype.kind != "b" else np.zeros(0)
+        if outside.size:
+            raise InputError(
+                f"{name} holds labels other than 0 and 1 ({_some(outside)}) with binary cross-entropy.",
+                "Map the labels to 0 and 1.",
+            )
+    columns = array.shape[1] if array.ndim == 2 else 1
+    if array.ndim <= 2 and columns != width and 1 in (columns, width):
+        raise InputError(
+            f"{name} has {columns} column{'s' * (columns != 1)}, but the model has {width} "
+            f"output{'s' * (width != 1)}: Keras would repeat the one along the other.",
+            f"Give the last layer {columns} unit{'s' * (columns != 1)}, or the targets {width} "
+            f"column{'s' * (width != 1)}.",
+        )
+
+
+def _check_classes(name: str, array: np.ndarray, width: int) -> None:
+    outside = np.unique(array[(array < 0) | (array >= width)])
+    if outside.size:
+        shifted = array.min() == 1 and array.max() == width
+        raise InputError(
+            f"{name} holds labels ({_some(outside)}) outside 0..{width - 1}, the classes of the last layer.",
+            "Subtract 1 from the labels." if shifted else f"Number the classes from 0 to {width - 1}.",
+        )
+    if array.dtype.kind == "f" and (array != np.round(array)).any():
+        raise InputError(
+            f"{name} holds labels that are not whole numbers with a loss for class numbers.",
+            "Use a loss for quantities (mse), or give the number of each row's class.",
+        )
