@@ -1,9 +1,9 @@
-"""Cold shell to report on Auto MPG: the whole command, with and without a warm compilation cache, and where the time goes.
+"""Cold shell to report on Auto MPG: the whole command, with a cold and a warm compilation cache, stage by stage.
 
     python benchmarks/main_job/run.py            # writes benchmarks/main_job/table.md
 
-Each run is a process of its own. `import keras` in a fresh process, run in turn with it, is the yardstick of how fast the
-machine is at that time.
+Each run is a process of its own. `import keras` in a fresh process, run in turn with it, is the yardstick of how fast
+the machine is at that time.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
 
     Two hidden layers with SiLU activation (Elfwing, Uchibe and Doya 2018), He initialization (He et al. 2015, eq. 10)
     and a dropout of 0.1 (Srivastava et al. 2014), Adam (Kingma and Ba 2015) at its default rate, early stopping on the
-    validation loss with the best epoch's weights kept. Of nine networks of this kind, this one had the lowest validation
-    loss on most of five small tables (Boston, Carseats, Hitters, College, OJ). The output layer starts with small weights
-    and a bias at the mean or the prior of the training rows, so that the initial loss is what chance predicts.
+    validation loss with the best epoch's weights kept. Of nine networks of this kind, this one had the lowest
+    validation loss on most of five small tables (Boston, Carseats, Hitters, College, OJ). The output layer starts with
+    small weights and a bias at the mean or the prior of the training rows, so that the initial loss is chance's.
 
     Args:
         dataset: prepared rows; sizes and the prior are taken from its training rows.
