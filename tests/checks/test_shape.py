@@ -32,6 +32,15 @@ def test_validation_below_training(make):
     assert make.finding("validation-below-training", make.run(make.fall())).status == "not-applicable"
 
 
+def test_the_lag_of_the_epochs_mean_is_not_validation_below_training(make):
+    """Keras's training loss is the mean over the epoch; the same rows validated at its end lie below it."""
+    weights = 1.0 * np.exp(-np.arange(0, 40, 0.1) / 12)  # ten steps per epoch
+    train, end = weights.reshape(40, 10).mean(axis=1), np.append(weights[10::10], weights[-1])
+    run = make.run(train, end, noise=0.001)
+    assert (run.curves["val_loss"] < run.curves["loss"]).mean() > 0.9
+    assert make.finding("validation-below-training", run).status == "clear"
+
+
 def test_noisy_validation(make):
     steady = make.fall(floor=0.3)
     jumping = steady * np.exp(0.3 * np.random.default_rng(0).normal(size=100))

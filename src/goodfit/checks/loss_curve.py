@@ -99,7 +99,7 @@ def overfitting(case: Case) -> Finding:
         Evidence("gain of stopping at the lowest validation loss", rise, thresholds.RELEVANT_GAIN, ">"),
     ]
     if rise >= thresholds.RELEVANT_GAIN and rise_z >= needed_z and fell >= thresholds.SEED_SHARE:
-        evidence.insert(1, Evidence("the rise over its error", min(rise_z, 1e6), needed_z, ">"))
+        evidence.insert(1, Evidence("the rise over its error", min(rise_z, 100.0), needed_z, ">"))
         message = (
             f"Validation loss rose by {rise:.0%} from its lowest level while training loss went on falling: the "
             "epochs after it only fitted the training rows."
@@ -251,7 +251,7 @@ def unfinished(case: Case) -> Finding:
     gain, slope = float(np.median(gains)), float(np.median(t))
     evidence = [
         Evidence("gain to expect from twice the epochs", gain, needed, ">"),
-        Evidence("slope of the last half over its error", max(slope, -1e6), -thresholds.TREND_T, "<"),
+        Evidence("slope of the last half over its error", max(slope, -100.0), -thresholds.TREND_T, "<"),
         Evidence("share of seeds still improving", share, thresholds.SEED_SHARE, ">"),
     ]
     if share >= thresholds.SEED_SHARE and gain >= needed:

@@ -57,13 +57,13 @@ def _thin(level: np.ndarray) -> np.ndarray:
 def validation_below_training(case: Case) -> Finding:
     """Validation loss lies below training loss for most of the training.
 
-    Detected: at more than `BELOW_TRAINING_SHARE` of the epochs after the first tenth, by more than the noise of both
-    and by more than `RELEVANT_GAIN` at the weights that count, in most seeds.
+    Detected: at more than `BELOW_TRAINING_SHARE` of the epochs after the first tenth by more than the noise of both,
+    and by more than `BELOW_TRAINING_GAIN` in the median over epochs and seeds. The training loss is an epoch's mean,
+    of weights half an epoch older than those that are validated; so it is read half an epoch later.
 
-    Why it matters: it looks odd and mostly is harmless: dropout, noise and batch statistics act in training only; the
-    training loss is the mean over an epoch in which the weights still improved; or the split was lucky. (Penalties
-    are not it: Keras adds them to both.) But it also happens when validation rows were seen in training or are
-    easier.
+    Why it matters: it looks odd and mostly is harmless: dropout, noise and batch statistics act in training only; or
+    the split was lucky. (Penalties are not it: Keras adds them to both.) But it also happens when validation rows
+    were seen in training or are easier.
 
     What to try: evaluate the training rows in inference mode after the epoch, and draw another split.
     """
@@ -72,23 +72,27 @@ def validation_below_training(case: Case) -> Finding:
     if not pairs:
         return not_applicable("validation-below-training", "it takes both losses, long enough.")
     below, depth = [], []
-    for s, train, validation in pairs:
+    for _, train, validation in pairs:
         start = validation.t[0] + 0.1 * (validation.t[-1] - validation.t[0])
-        late = validation.t >= start
-        gap = np.interp(validation.t[late], train.t, train.level) - validation.level[late]
-        error = np.hypot(train.level_error, validation.level_error)
-        below.append(float((gap > 2 * error).mean()))
-        depth.append(reading.gain(train.at(float(reading.kept[s])), validation.at(float(reading.kept[s]))))
+        late = (validation.t >= start) & (validation.t + 0.5 <= train.t[-1])
+        if not late.any():
+            continue
+        levels = np.interp(validation.t[late] + 0.5, train.t, train.level)
+        gap = levels - validation.level[late]
+        below.append(float((gap > 2 * np.hypot(train.level_error, validation.level_error)).mean()))
+        depth.append(reading.gain(float(np.median(levels)), float(np.median(levels - gap))))
+    if not below:
+        return not_applicable("validation-below-training", "it takes both losses at the same epochs.")
     share, gain = float(np.median(below)), float(np.median(depth))
     evidence = [
         Evidence("share of epochs with validation below training", share, thresholds.BELOW_TRAINING_SHARE, ">"),
-        Evidence("training minus validation loss over training loss", gain, thresholds.RELEVANT_GAIN, ">"),
+        Evidence("training minus validation loss over training loss", gain, thresholds.BELOW_TRAINING_GAIN, ">"),
     ]
-    if share <= thresholds.BELOW_TRAINING_SHARE or gain <= thresholds.RELEVANT_GAIN:
+    if share <= thresholds.BELOW_TRAINING_SHARE or gain <= thresholds.BELOW_TRAINING_GAIN:
         return clear("validation-below-training", "Validation loss does not lie below training loss.", evidence)
     message = (
-        f"Validation loss lies {gain:.0%} below training loss: dropout or noise active in training only, the epoch's "
-        "average lagging behind, or a lucky split."
+        f"Validation loss lies {gain:.0%} below training loss: dropout or noise active in training only, or a lucky "
+        "split."
     )
     change = remedies.do(
         "evaluate-training-rows",

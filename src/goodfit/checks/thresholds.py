@@ -98,14 +98,18 @@ POOR_FIT: Final = 0.8
 
 # --- shape ----------------------------------------------------------------------------------------------------------
 
-WASTED_SHARE: Final = 0.5
-"""Share of the epochs that came after the last relevant improvement (ratio). Half of the time. Provisional."""
+WASTED_SHARE: Final = 0.67
+"""Share of the epochs that came after the last relevant improvement (ratio). Two thirds of the time. Provisional."""
 
 WASTED_EPOCHS: Final = 20
 """The same in epochs: fewer are no loss of time worth a word. Provisional."""
 
 BELOW_TRAINING_SHARE: Final = 0.8
 """Share of the epochs at which validation loss lies below training loss (ratio). Provisional."""
+
+BELOW_TRAINING_GAIN: Final = 0.1
+"""Training minus validation loss over training loss (ratio). Random splits of a few hundred rows differ by a twentieth.
+Provisional."""
 
 NOISY_VALIDATION: Final = 0.1
 """Noise of the validation loss from epoch to epoch over its level (ratio). Twice `RELEVANT_GAIN`: the choice of the
