@@ -1,5 +1,4 @@
-"""The statistics that curves and comparisons are read with: noise, smoothing, slopes, paired and bootstrap intervals.
-"""
+"""The statistics that curves and comparisons are read with: noise, smoothing, slopes, intervals."""
 
 from __future__ import annotations
 
