@@ -188,6 +188,7 @@ def test_piped_progress_is_one_line_per_stage_on_stderr(api):
         "read: 392 rows and 9 columns",
         "train: 8 seeds, 400 epochs",
         "save: t.csv mpg",
+        "note: “?” in 'horsepower' was read as missing.",
     ]
     assert json.loads(result.stdout)["verdict"] == "overfitting"
     assert not ANSI.search(result.output)
