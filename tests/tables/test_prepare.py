@@ -322,3 +322,19 @@ def test_auto_mpg():
     assert set(data.notes) >= set(table.notes) | set(inspection.notes)
     raw = pd.read_csv(EXAMPLES / "auto-mpg.csv")
     np.testing.assert_array_equal(preparation.transform(raw)[data.rows], data.x)
+
+
+def test_a_headerless_table_to_predict_may_lack_the_target_and_one_with_a_header_may_be_in_any_order(tmp_path):
+    path = tmp_path / "t.data"
+    path.write_text("".join(f"{i % 13 + 0.5},{i % 7}.5,{i * i % 31}.25\n" for i in range(50)))
+    table = read(path, names=["a", "b", "y"])
+    inspection = inspect(table, "y")
+    preparation, _ = prepare(table, inspection, split(table, inspection))
+    bare = tmp_path / "bare.data"
+    bare.write_text("3.5,2.5\n4.5,6.5\n")
+    expected = preparation.transform(pd.DataFrame({"a": [3.5, 4.5], "b": [2.5, 6.5]}))
+    for names in (None, ["a", "b", "y"]):
+        np.testing.assert_array_equal(preparation.transform(preparation.read(bare, names=names).frame), expected)
+    bare.write_text("b,a\n2.5,3.5\n6.5,4.5\n")
+    for names in (None, ["a", "b", "y"]):
+        np.testing.assert_array_equal(preparation.transform(preparation.read(bare, names=names).frame), expected)

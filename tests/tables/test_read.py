@@ -337,3 +337,23 @@ def test_every_float_survives_text(numbers):
 @settings(deadline=None, max_examples=50)
 def test_every_whole_number_survives_thousands(numbers):
     assert read(pd.DataFrame({"a": [f"{n:,}" for n in numbers]}), decimal=".").frame["a"].tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("size, cm;weight, kg\n1,5;2,5\n3,5;4,5\n", 2),
+        ("a\tb\nfirst name\tsecond name\nthird name\tfourth name\n", 2),
+        ("n;m\n1 000;2\n3 000;4\n", 2),
+        ("a b c\n1 2 3\n4 5 6\n", 3),
+        ("  a   b\n  1   2\n 10  20\n", 2),
+        ("a\n1\n2\n", 1),
+        ('a,b\n"x; y","1; 2"\n"z; w","3; 4"\n', 2),
+    ],
+)
+def test_the_separator_is_not_one_that_occurs_inside_cells(tmp_path, text, width):
+    assert read(write(tmp_path / "t.txt", text)).frame.shape == (2, width)
+
+
+def test_cells_that_are_lists_are_text():
+    assert read(pd.DataFrame({"a": [[1, 2], [1, 2], [3]]})).frame["a"].tolist() == ["[1, 2]", "[1, 2]", "[3]"]

@@ -9,7 +9,6 @@ import numpy as np
 from goodfit.values import Dataset
 
 MOST_ROWS = 100_000  # training rows that the linear model and gradient boosting are fitted on, drawn at random
-_ONE_THREAD = 20_000  # training rows below which one thread is used
 
 
 def baselines(dataset: Dataset, seed: int = 0) -> dict[str, np.ndarray]:
@@ -29,8 +28,8 @@ def baselines(dataset: Dataset, seed: int = 0) -> dict[str, np.ndarray]:
     train = dataset.train
     if len(train) > MOST_ROWS:
         train = np.sort(np.random.default_rng(seed).choice(train, MOST_ROWS, replace=False))
-    # Threads that wait for one another cost more than they save on few rows, twenty times as much on busy cores.
-    with threadpool_limits(1 if len(train) < _ONE_THREAD else None):
+    # Threads that wait for one another cost more than they save: up to twenty times as much where the cores are busy.
+    with threadpool_limits(1):
         if dataset.task == "regression":
             return _regression(dataset, train, seed)
         return _classes(dataset, train, seed)

@@ -28,7 +28,11 @@ class Cells:
         >>> Cells.of(["a ", 3.0, None, "a"]).words
         ['a', '3']
         """
-        codes, found = pd.factorize(np.asarray(values, dtype=object))
+        cells = np.fromiter(values, dtype=object)
+        try:
+            codes, found = pd.factorize(cells)
+        except TypeError:  # lists and other cells that can't be told apart but as text
+            codes, found = pd.factorize(np.array([str(cell) for cell in cells], dtype=object))
         return cls(codes, [text_of(value) for value in found]).merged()
 
     def merged(self) -> Cells:

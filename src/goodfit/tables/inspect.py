@@ -119,6 +119,9 @@ def inspect(
         ('regression', 'category', 'number')
     """
     names = list(table.frame.columns)
+    categorical, numeric, drop, roles = (
+        (given,) if isinstance(given, str) else given for given in (categorical, numeric, drop, roles)
+    )
     target = find_column(target, names, "target")
     categorical = [find_column(c, names, "categorical column") for c in categorical]
     numeric = [find_column(c, names, "numeric column") for c in numeric]

@@ -105,13 +105,16 @@ def read_alike(
     sep: str | None = None,
     encoding: str | None = None,
     sheet: str | int | None = None,
+    like: Sequence[Sequence[str]] = (),
 ) -> Table:
     """Read another table whose columns are written as the training table's: `forms` says how; others stay text.
+
+    Without a header line the columns are those of `forms`, or of the first list of `like` that has as many.
 
     Raises:
         InputError: as `read`, and for a cell that is neither of its column's form nor missing.
     """
-    grid = load(source, names=names, sep=sep, encoding=encoding, sheet=sheet, like=tuple(forms))
+    grid = load(source, names=names, sep=sep, encoding=encoding, sheet=sheet, like=[list(forms), *like])
     columns = {}
     for name, cells in grid.columns.items():
         columns[name] = conform(name, cells, forms.get(name, Form("text")), na, grid.place)

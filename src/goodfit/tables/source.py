@@ -24,7 +24,7 @@ def load(
     sep: str | None = None,
     encoding: str | None = None,
     sheet: str | int | None = None,
-    like: Sequence[str] | None = None,
+    like: Sequence[Sequence[str]] = (),
 ) -> Grid:
     """The cells of a file, URL or data frame, unconverted.
 
@@ -34,11 +34,12 @@ def load(
         sep: what separates the cells of a text file; detected where `None`.
         encoding: of a text file; detected where `None`.
         sheet: of an Excel file; the first where `None`.
-        like: names that stand for a missing header line where the number of columns fits.
+        like: lists of names, the first of which that has one for each column stands for a missing header line.
 
     Raises:
         InputError: the source can't be read as a table.
     """
+    names = names.split(",") if isinstance(names, str) else names
     if isinstance(source, pd.DataFrame):
         return Grid(named(source, names), None, "DataFrame", index_note(source))
     where = os.fspath(source)

@@ -76,9 +76,9 @@ def split(
         raise InputError("both a group and a time column were given.", "Give one of --group and --time.")
     if test_table is not None:
         test = 0.0
-    for name, share in (("validation", validation), ("test", test)):
-        if not (0 < share < 1 or (name == "test" and test_table is not None)):
-            raise InputError(f"the {name} share {share:g} is not between 0 and 1.", f"Give --{name} such as 0.2.")
+    for name, share in (("validation", validation), ("test-size", test)):
+        if not (0 < share < 1 or (name == "test-size" and test_table is not None)):
+            raise InputError(f"--{name} {share:g} is not between 0 and 1.", f"Give --{name} such as 0.2.")
     if validation + test >= 1:
         raise InputError(
             f"validation ({validation:g}) and test ({test:g}) leave no rows to train on.", "Give smaller shares."
@@ -104,7 +104,9 @@ def split(
         how = f"{how}; the test rows are those of {said}"
     for name, part in (("training", train), ("validation", chosen), ("test", looked_at)):
         if not len(part):
-            raise InputError(f"no {name} rows are left.", "Give more rows, or other shares (--validation, --test).")
+            raise InputError(
+                f"no {name} rows are left.", "Give more rows, or other shares (--validation, --test-size)."
+            )
     sizes = f"{len(train)} training, {len(chosen)} validation and {len(looked_at)} test rows"
     return Split(train, chosen, looked_at, f"{sizes}, {how}.", test_table)
 

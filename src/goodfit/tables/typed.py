@@ -61,7 +61,7 @@ def excel(
     names: Sequence[str] | None,
     sheet: str | int | None,
     notes: list[str],
-    like: Sequence[str] | None,
+    like: Sequence[Sequence[str]],
 ) -> Grid:
     import warnings
 
