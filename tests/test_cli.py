@@ -545,6 +545,7 @@ def test_a_narrow_terminal_is_not_overflowed():
     text, _ = on_terminal("train", "t.csv", "--target", "y", "--json", columns=40)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert max(len(line) for line in re.split(r"[\r\n]+", plain)) <= 40
+    assert re.search(r"train .*4/8 loss 0\.125 .*0:0\d", plain)
 
 
 def test_a_reader_that_leaves_is_no_error():

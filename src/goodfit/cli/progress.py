@@ -13,6 +13,9 @@ from goodfit.cli.answer import say
 if TYPE_CHECKING:
     from goodfit.values import Progress, Report
 
+_ROOMY = 72
+"""Columns of a terminal that has room for every figure beside the bar."""
+
 
 @contextlib.contextmanager
 def progress(quiet: bool) -> Iterator[Report]:
@@ -50,9 +53,10 @@ def _bar() -> Iterator[Report]:
     from rich.text import Text
 
     console = Console(stderr=True)
+    roomy = console.width >= _ROOMY
     bar = Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6, max_width=40)),
+        TextColumn("{task.description:<10}" if roomy else "{task.description}", markup=False),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4, max_width=40)),
         TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(compact=True),
         console=console,
@@ -72,19 +76,19 @@ def _bar() -> Iterator[Report]:
         if stage not in tasks:
             tasks[stage] = bar.add_task(stage, total=None, figures="")
         total = progress.total or None
-        bar.update(tasks[stage], completed=progress.done, total=total, figures=_figures(progress))
+        bar.update(tasks[stage], completed=progress.done, total=total, figures=_figures(progress, roomy))
 
     with bar:
         yield report
 
 
-def _figures(progress: Progress) -> str:
-    """What stands beside the bar: the epochs and the losses, or what is being done."""
+def _figures(progress: Progress, roomy: bool) -> str:
+    """What stands beside the bar: the epochs and the losses, as far as there is room, or what is being done."""
     if not progress.total:
         return progress.text
-    figures = [f"{progress.done}/{progress.total}"]
+    figures = [f"epoch {progress.done}/{progress.total}" if roomy else f"{progress.done}/{progress.total}"]
     if progress.loss is not None:
         figures.append(f"loss {progress.loss:.3g}")
-    if progress.val_loss is not None:
+    if progress.val_loss is not None and roomy:
         figures.append(f"val_loss {progress.val_loss:.3g}")
     return " ".join(figures)
