@@ -177,8 +177,8 @@ def _say_missing(missing: Mapping[str, Counter[str]]) -> list[str]:
     for name, words in list(missing.items())[:_COLUMNS_SAID]:
         parts = []
         for word, count in words.most_common(4):
-            what = f"“{word}”" if word else "empty"
-            parts.append(f"{count} {'cell' if count == 1 else 'cells'} {what}" if word else f"{count} {what}")
+            cells = "cell" if count == 1 else "cells"
+            parts.append(f"{count} {cells} “{word}”" if word else f"{count} empty {cells}")
         parts += ["…"] if len(words) > 4 else []
         said.append(f"{name!r}: taken for missing: {', '.join(parts)}.")
     if len(missing) > _COLUMNS_SAID:
