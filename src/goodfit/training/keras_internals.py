@@ -164,6 +164,11 @@ def build(model: keras.Model, iterator: Any) -> None:
     iterator.reset()
 
 
+def build_for(model: keras.Model, batch: Any) -> None:
+    """Build what is not built yet for a batch `(x, y)` or `(x, y, sample_weight)`; no random draw is made."""
+    model._symbolic_build(data_batch=batch)
+
+
 def callback_list(model: keras.Model, callbacks: Any, verbose: Any, epochs: int, steps: int) -> Any:
     """The callbacks in Keras's own container, with its history and progress bar."""
     if isinstance(callbacks, keras.callbacks.CallbackList):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import dataclasses
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +13,15 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from goodfit.training import program
+from goodfit.training import members
+from goodfit.training.keras_internals import build_for
+from goodfit.training.members import Job
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.recipes import build, compile_model
-from goodfit.values import EarlyStopping, Outcome, Progress, Recipe, Report, Run, silent
+from goodfit.values import Outcome, Recipe, Report, Run, silent
 
-CHUNK_STEPS = 400
-"""Optimizer steps per dispatch, about: long enough that dispatching costs nothing, short enough to answer Ctrl-C."""
+DIVERGED = 10
+"""A training whose last loss is more than this many times its first has diverged."""
 BLOCK_ROWS = 1024
 """Rows per prediction: one compiled shape serves every part of the data."""
 
@@ -132,38 +133,36 @@ def _train(
     stage: str,
 ) -> Population:
     began = time.perf_counter()
-    groups = _groups(len(seeds), threads)
     template = compile_model(build(recipe, seeds[0]), recipe)
-    template._symbolic_build(data_batch=(x[:1], y[:1]))
-    members = [_initial_state(recipe, seed, template) for seed in seeds]
-    trainer = _Trainer(recipe, template, (x, y), validation)
-    stop = threading.Event()
-    tracks = [_Track(trainer, [members[i] for i in group], [seeds[i] for i in group], stop) for group in groups]
-    with ThreadPoolExecutor(len(tracks)) as pool:
-        tracks[0].advance()  # alone: compiles the program that all share
-        futures = [pool.submit(track.finish) for track in tracks]
-        while True:
-            try:
-                while not all(future.done() for future in futures):
-                    report(_progress(stage, tracks, recipe.epochs))
-                    wait(futures, timeout=0.1)
-                break
-            except KeyboardInterrupt:
-                stop.set()
-        for future in futures:
-            future.result()
-    run = _run(recipe, tracks, groups, seeds, time.perf_counter() - began)
-    return Population(run, recipe, *_weights(template, tracks, groups, len(seeds), members))
-
-
-def _groups(members: int, threads: int | None) -> list[list[int]]:
-    """Members divided into groups of one size; a last group that falls short repeats its last member."""
-    import os
-
-    count = max(1, min(threads or os.cpu_count() or 1, members))
-    size = -(-members // count)
-    groups = [list(range(start, min(start + size, members))) for start in range(0, members, size)]
-    return [group + [group[-1]] * (size - len(group)) for group in groups]
+    build_for(template, (x[:1], y[:1]))
+    job = Job(
+        template,
+        (x, y),
+        validation,
+        recipe.batch_size,
+        recipe.batch_size,
+        recipe.epochs,
+        recipe.early_stopping,
+        recipe.shuffle,
+    )
+    states = [_initial_state(recipe, seed, template) for seed in seeds]
+    draws = [_orders(seed, len(x)) for seed in seeds]
+    trained = members.train(job, states, draws, threads, report, stage)
+    run = dataclasses.replace(
+        run_of(trained, job, seeds),
+        recipe=recipe,
+        provenance={
+            "engine": "compiled",
+            "engine_reason": f"{len(seeds)} seeds in one program",
+            "train_seconds": time.perf_counter() - began,
+        },
+    )
+    variables = [*template.trainable_variables, *template.non_trainable_variables]
+    place = {id(variable): index for index, variable in enumerate(variables)}
+    order = [place[id(variable)] for variable in template.weights]
+    kept = [leaf for group in trained.kept for leaf in group]
+    before = [np.stack(leaves) for leaves in zip(*([*s[0], *s[1]] for s in states), strict=True)]
+    return Population(run, recipe, [kept[i] for i in order], [before[i] for i in order])
 
 
 def _initial_state(recipe: Recipe, seed: int, template: keras.Model) -> tuple[list[np.ndarray], ...]:
@@ -178,185 +177,41 @@ def _initial_state(recipe: Recipe, seed: int, template: keras.Model) -> tuple[li
     return tuple([np.asarray(variable.value) for variable in group] for group in groups)
 
 
-class _Trainer:
-    """The compiled chunk of epochs of a recipe, shared by the threads."""
-
-    def __init__(self, recipe: Recipe, model: keras.Model, train: Any, validation: Any) -> None:
-        self.recipe, self.model = recipe, model
-        self.stopping = recipe.early_stopping or EarlyStopping(patience=recipe.epochs + 1, restore_best=False)
-        self.rows = len(train[0])
-        self.data = tuple(jnp.asarray(part) for part in train)
-        self.validation = tuple(jnp.asarray(part) for part in validation)
-        steps = -(-self.rows // recipe.batch_size)
-        self.chunk = max(1, min(recipe.epochs, CHUNK_STEPS // steps or 1))
-        self.run_chunk = jax.jit(self._run_chunk)
-
-    def _run_chunk(self, members: Any, data: Any, validation: Any, orders: Any, active: Any) -> Any:
-        """Every member's next epochs; all arguments but the data and `active` have the members first."""
-
-        def member(carry: Any, order: Any) -> Any:
-            epoch = lambda carry, inputs: self._epoch(carry, data, validation, *inputs)  # noqa: E731
-            return jax.lax.scan(epoch, carry, (order, active))
-
-        if jax.default_backend() == "cpu":  # one after the other: as fast, and each bit for bit its single run
-            return jax.lax.map(lambda inputs: member(*inputs), (members, orders))
-        return jax.vmap(member)(members, orders)
-
-    def _epoch(self, member: dict[str, Any], data: Any, validation: Any, order: Any, on: Any) -> Any:
-        recipe, stopping = self.recipe, self.stopping
-
-        def run(state: Any) -> Any:
-            logs, state = program.train_epoch(self.model, state, data, order, recipe.batch_size)
-            val_logs, state = program.validate(self.model, state, validation, recipe.batch_size)
-            return {**logs, **val_logs}, state
-
-        def rest(state: Any) -> Any:
-            return jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(run, state)[0]), state
-
-        running = on & ~member["stopped"]
-        logs, state = jax.lax.cond(running, run, rest, member["state"])
-        improved = running & (logs[stopping.monitor] < member["best"] - stopping.min_delta)
-        wait = jnp.where(improved, 0, member["wait"] + 1)
-        over = (wait >= stopping.patience) | ~jnp.isfinite(logs["loss"])
-        after = {
-            "state": state,
-            "kept": jax.tree.map(lambda new, old: jnp.where(improved, new, old), state[:2], member["kept"]),
-            "best": jnp.where(improved, logs[stopping.monitor], member["best"]),
-            "wait": jnp.where(running, wait, member["wait"]),
-            "stopped": member["stopped"] | (running & over),
-        }
-        return after, (logs, running)
+def _orders(seed: int, rows: int) -> members.Draw:
+    """The orders that Keras draws after `numpy.random.seed(seed)`."""
+    state = np.random.RandomState(seed)
+    return lambda: state.permutation(rows).astype(np.int32)
 
 
-class _Track:
-    """One thread's members, chunk after chunk."""
-
-    def __init__(self, trainer: _Trainer, members: list[Any], seeds: list[int], stop: threading.Event) -> None:
-        self.trainer, self.stop = trainer, stop
-        self.epochs_done = 0
-        self.logs: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
-        self.orders = [np.random.RandomState(seed) for seed in seeds]
-        state = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-        count = len(seeds)
-        self.carry: Any = {
-            "state": state,
-            "kept": state[:2],
-            "best": np.full(count, np.inf, np.float32),
-            "wait": np.zeros(count, np.int32),
-            "stopped": np.zeros(count, bool),
-        }
-
-    def advance(self) -> None:
-        """One chunk of epochs."""
-        trainer = self.trainer
-        active = self.epochs_done + np.arange(trainer.chunk) < trainer.recipe.epochs
-        self.carry, (logs, running) = trainer.run_chunk(
-            self.carry, trainer.data, trainer.validation, self._draw(int(active.sum())), active
-        )
-        count = int(active.sum())
-        self.logs.append(({name: np.asarray(v)[:, :count] for name, v in logs.items()}, np.asarray(running)[:, :count]))
-        self.epochs_done += count
-
-    def _draw(self, count: int) -> np.ndarray:
-        rows, shape = self.trainer.rows, (len(self.orders), self.trainer.chunk, self.trainer.rows)
-        orders = np.broadcast_to(np.arange(rows, dtype=np.int32), shape).copy()
-        if self.trainer.recipe.shuffle:
-            for member, draw in enumerate(self.orders):
-                for epoch in range(count):
-                    orders[member, epoch] = draw.permutation(rows)
-        return orders
-
-    def finish(self) -> None:
-        """Chunks of epochs until the budget is spent, every member has stopped, or the user has had enough."""
-        while self.epochs_done < self.trainer.recipe.epochs and not self.stop.is_set():
-            if bool(np.asarray(self.carry["stopped"]).all()):
-                break
-            self.advance()
-
-    def curves(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Every curve and whether the member was running, each of shape (members, epochs)."""
-        join = lambda parts: np.concatenate(parts, axis=1)  # noqa: E731
-        names = self.logs[0][0]
-        return {name: join([part[name] for part, _ in self.logs]) for name in names}, join([on for _, on in self.logs])
-
-
-def _progress(stage: str, tracks: list[_Track], epochs: int) -> Progress:
-    done = min(track.epochs_done for track in tracks)
-    return Progress(stage, done=done, total=epochs, loss=_recent(tracks, "loss"), val_loss=_recent(tracks, "val_loss"))
-
-
-def _recent(tracks: list[_Track], name: str) -> float | None:
-    """Mean of a curve over the last chunk and the members that still ran in it."""
-    values = np.concatenate([track.logs[-1][0][name][track.logs[-1][1]] for track in tracks if track.logs])
-    return float(values.mean()) if values.size else None
-
-
-def _run(recipe: Recipe, tracks: list[_Track], groups: list[list[int]], seeds: tuple[int, ...], seconds: float) -> Run:
-    length = max(track.epochs_done for track in tracks)
-    curves: dict[str, np.ndarray] = {}
-    ran = np.zeros((len(seeds), length), dtype=bool)
-    stopped = np.zeros(len(seeds), dtype=bool)
-    for track, group in zip(tracks, groups):
-        logs, running = track.curves()
-        stopped[group] = np.asarray(track.carry["stopped"])
-        for place, member in enumerate(group):
-            count = running.shape[1]
-            ran[member, :count] = running[place]
-            for name, values in logs.items():
-                curve = curves.setdefault(name, np.full((len(seeds), length), np.nan))
-                logged = np.where(np.isfinite(values[place]), values[place].astype(np.float64), np.inf)
-                curve[member, :count] = np.where(running[place], logged, np.nan)
-    length = int(ran.any(axis=0).sum())
-    curves = {name: values[:, :length] for name, values in curves.items()}
+def run_of(trained: members.Trained, job: Job, seeds: tuple[int, ...]) -> Run:
+    """What happened, as a `Run`: NaN where a member did not run, `inf` where its loss was not finite."""
+    length = int(trained.ran.any(axis=0).sum())
+    ran = trained.ran[:, :length]
+    curves = {}
+    for name, values in trained.curves.items():
+        finite = np.where(np.isfinite(values[:, :length]), values[:, :length], np.inf)
+        curves[name] = np.where(ran, finite, np.nan)
+    epochs = ran.sum(axis=1)
     run = Run(
         curves=curves,
         epoch=np.arange(length),
         seeds=seeds,
         outcomes=tuple(
-            _outcome(curves["loss"][m], ran[m, :length], bool(stopped[m]), ran[m].sum() < recipe.epochs)
-            for m in range(len(seeds))
+            _outcome(loss[on], bool(stopped), count < job.epochs)
+            for loss, on, stopped, count in zip(curves["loss"], ran, trained.stopped, epochs, strict=True)
         ),
-        recipe=recipe,
-        provenance={
-            "engine": "compiled",
-            "engine_reason": f"{len(seeds)} seeds in one program",
-            "train_seconds": seconds,
-        },
+        kept_epoch=epochs - 1,
     )
-    if recipe.early_stopping is not None and recipe.early_stopping.restore_best:
-        return Run(**{**run.__dict__, "kept_epoch": run.best_epoch(recipe.early_stopping.monitor)})
-    return Run(**{**run.__dict__, "kept_epoch": ran[:, :length].sum(axis=1) - 1})
+    if job.stopping is not None and job.stopping.restore_best:
+        return dataclasses.replace(run, kept_epoch=run.best_epoch(job.stopping.monitor))
+    return run
 
 
-def _outcome(loss: np.ndarray, ran: np.ndarray, stopped: bool, cut: bool) -> Outcome:
-    logged = loss[ran]
-    if not np.isfinite(logged).all():
+def _outcome(loss: np.ndarray, stopped: bool, cut: bool) -> Outcome:
+    if not np.isfinite(loss).all():
         return "nonfinite"
-    if len(logged) > 1 and logged[-1] > 10 * max(logged[0], 1e-12):
+    if len(loss) > 1 and loss[-1] > DIVERGED * loss[0] > 0:
         return "diverged"
     if stopped:
         return "stopped"
     return "interrupted" if cut else "finished"
-
-
-def _weights(
-    model: keras.Model, tracks: list[_Track], groups: list[list[int]], members: int, initial: list[Any]
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Kept and initial weights in the order of `model.weights`, each of shape (members, …)."""
-    restore = tracks[0].trainer.recipe.early_stopping is not None and tracks[0].trainer.stopping.restore_best
-    variables = [*model.trainable_variables, *model.non_trainable_variables]
-    where = {id(v): index for index, v in enumerate(variables)}
-    kept, before = [], []
-    parts = [
-        [np.asarray(leaf) for part in (track.carry["kept"] if restore else track.carry["state"][:2]) for leaf in part]
-        for track in tracks
-    ]
-    for variable in model.weights:
-        index = where[id(variable)]
-        values = np.zeros((members, *variable.shape), dtype=parts[0][index].dtype)
-        for part, group in zip(parts, groups):
-            for place, member in enumerate(group):
-                values[member] = part[index][place]
-        kept.append(values)
-        before.append(np.stack([np.asarray([*m[0], *m[1]][index]) for m in initial]))
-    return kept, before

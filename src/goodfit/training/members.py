@@ -1,0 +1,254 @@
+"""Many members of one model as one compiled program: early stopping and best-epoch restore inside, one thread a core."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from goodfit.training import program
+from goodfit.values import EarlyStopping, Progress, Report
+
+CHUNK_STEPS = 400
+"""Optimizer steps per dispatch, about: long enough that dispatching costs nothing, short enough to answer Ctrl-C."""
+BATCHED_WEIGHTS = 8_000
+"""On a CPU, networks with fewer trainable weights than this have their members' products batched: 1.3 times as fast at
+2,000 weights; at 18,000 slower than one member after the other (benchmarks/population)."""
+Draw = Callable[[], np.ndarray]
+"""Gives the order of the rows in a member's next epoch, shape (rows,), int32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What all members share.
+
+    Args:
+        model: compiled and built; it is not changed.
+        data: what `train_step` takes, rows first.
+        validation: likewise for `test_step`, or `None`.
+        batch_size: rows per training step.
+        validation_batch_size: rows per validation step.
+        epochs: passes over the rows at most.
+        stopping: when a member stops of itself.
+        ordered: whether rows are visited in a drawn order.
+    """
+
+    model: keras.Model
+    data: Any
+    validation: Any
+    batch_size: int
+    validation_batch_size: int
+    epochs: int
+    stopping: EarlyStopping | None
+    ordered: bool = True
+
+    @property
+    def rows(self) -> int:
+        """Rows to train on."""
+        return jax.tree.leaves(self.data)[0].shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The members after their training.
+
+    Args:
+        curves: name -> shape (members, epochs), whatever they hold where a member did not run.
+        ran: shape (members, epochs): whether it ran.
+        stopped: shape (members,): whether it stopped of itself.
+        state: trainable, non-trainable, optimizer and metrics variables' last values, each (members, …).
+        kept: trainable and non-trainable variables' values at the best epoch where that is restored, else the last.
+    """
+
+    curves: dict[str, np.ndarray]
+    ran: np.ndarray
+    stopped: np.ndarray
+    state: tuple[list[np.ndarray], ...]
+    kept: tuple[list[np.ndarray], ...]
+
+
+def train(
+    job: Job, states: Sequence[Any], draws: Sequence[Draw], threads: int | None, report: Report, stage: str
+) -> Trained:
+    """Train one member per state, each with its own orders of the rows.
+
+    Args:
+        job: what they share.
+        states: where each member starts, as `program.State`.
+        draws: its orders of the rows.
+        threads: members are divided among so many; one per core where `None`.
+        report: told how far the training has come.
+        stage: under which name.
+
+    Returns:
+        the trained members. A Ctrl-C ends the training after the chunk under way.
+    """
+    groups = _groups(len(states), threads)
+    chunk = _Chunk(job)
+    stop = threading.Event()
+    tracks = [_Track(chunk, [states[i] for i in group], [draws[i] for i in group], stop) for group in groups]
+    with ThreadPoolExecutor(len(tracks)) as pool:
+        tracks[0].advance()  # alone: compiles the program that all share
+        futures = [pool.submit(track.finish) for track in tracks]
+        while True:
+            try:
+                while not all(future.done() for future in futures):
+                    report(_progress(stage, tracks, job.epochs))
+                    wait(futures, timeout=0.1)
+                break
+            except KeyboardInterrupt:
+                stop.set()
+        for future in futures:
+            future.result()
+    return _join(tracks, groups, len(states))
+
+
+def _groups(members: int, threads: int | None) -> list[list[int]]:
+    """Members divided into groups of one size; -1 fills a last group that falls short."""
+    count = max(1, min(threads or os.cpu_count() or 1, members))
+    size = -(-members // count)
+    groups = [list(range(start, min(start + size, members))) for start in range(0, members, size)]
+    return [group + [-1] * (size - len(group)) for group in groups]
+
+
+class _Chunk:
+    """The compiled chunk of epochs of a group of members, shared by the threads."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.data, self.validation = jax.tree.map(jnp.asarray, (job.data, job.validation))
+        steps = -(-job.rows // job.batch_size)
+        self.length = max(1, min(job.epochs, CHUNK_STEPS // steps))
+        self.run = jax.jit(self._run)
+
+    def _run(self, members: Any, data: Any, validation: Any, orders: Any, active: Any) -> Any:
+        """Every member's next epochs; all arguments but the data and `active` have the members first."""
+
+        def member(carry: Any, order: Any) -> Any:
+            epoch = lambda carry, inputs: self._epoch(carry, data, validation, *inputs)  # noqa: E731
+            return jax.lax.scan(epoch, carry, (order, active))
+
+        weights = sum(math.prod(v.shape) for v in self.job.model.trainable_variables)
+        if jax.default_backend() == "cpu" and weights >= BATCHED_WEIGHTS:  # each bit for bit its single run
+            return jax.lax.map(lambda inputs: member(*inputs), (members, orders))
+        return jax.vmap(member)(members, orders)
+
+    def _epoch(self, member: dict[str, Any], data: Any, validation: Any, order: Any, on: Any) -> Any:
+        job, stopping = self.job, self.job.stopping
+
+        def run(state: Any) -> Any:
+            logs, state = program.train_epoch(job.model, state, data, order if job.ordered else None, job.batch_size)
+            if validation is None:
+                return logs, state
+            more, state = program.validate(job.model, state, validation, job.validation_batch_size)
+            return {**logs, **more}, state
+
+        def rest(state: Any) -> Any:
+            return jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(run, state)[0]), state
+
+        running = on & ~member["stopped"]
+        logs, state = jax.lax.cond(running, run, rest, member["state"])
+        after = {**member, "state": state}
+        if stopping is not None:
+            watched = logs[stopping.monitor]
+            improved = running & (watched < member["best"] - stopping.min_delta)
+            wait = jnp.where(improved, 0, member["wait"] + 1)
+            over = (wait >= stopping.patience) | ~jnp.isfinite(logs["loss"])
+            after |= {
+                "best": jnp.where(improved, watched, member["best"]),
+                "wait": jnp.where(running, wait, member["wait"]),
+                "stopped": member["stopped"] | (running & over),
+            }
+            if stopping.restore_best:
+                keep = lambda new, old: jnp.where(improved, new, old)  # noqa: E731
+                after["kept"] = jax.tree.map(keep, state[:2], member["kept"])
+        return after, (logs, running)
+
+
+class _Track:
+    """One thread's members, chunk after chunk."""
+
+    def __init__(self, chunk: _Chunk, states: list[Any], draws: list[Draw], stop: threading.Event) -> None:
+        self.chunk, self.draws, self.stop = chunk, draws, stop
+        self.epochs_done = 0
+        self.logs: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
+        state = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+        count, stopping = len(states), chunk.job.stopping
+        self.carry: Any = {
+            "state": state,
+            "kept": state[:2] if stopping is not None and stopping.restore_best else (),
+            "best": np.full(count, np.inf, np.float32),
+            "wait": np.zeros(count, np.int32),
+            "stopped": np.zeros(count, bool),
+        }
+
+    def advance(self) -> None:
+        """One chunk of epochs."""
+        chunk = self.chunk
+        active = self.epochs_done + np.arange(chunk.length) < chunk.job.epochs
+        count = int(active.sum())
+        orders = np.zeros((len(self.draws), chunk.length, chunk.job.rows if chunk.job.ordered else 0), np.int32)
+        if chunk.job.ordered:
+            for member, draw in enumerate(self.draws):
+                for epoch in range(count):
+                    orders[member, epoch] = draw()
+        self.carry, (logs, running) = chunk.run(self.carry, chunk.data, chunk.validation, orders, active)
+        self.logs.append(({name: np.asarray(v)[:, :count] for name, v in logs.items()}, np.asarray(running)[:, :count]))
+        self.epochs_done += count
+
+    def finish(self) -> None:
+        """Chunks of epochs until the budget is spent, every member has stopped, or the user has had enough."""
+        while self.epochs_done < self.chunk.job.epochs and not self.stop.is_set():
+            if bool(np.asarray(self.carry["stopped"]).all()):
+                break
+            self.advance()
+
+
+def _progress(stage: str, tracks: list[_Track], epochs: int) -> Progress:
+    done = min(track.epochs_done for track in tracks)
+    return Progress(stage, done=done, total=epochs, loss=_recent(tracks, "loss"), val_loss=_recent(tracks, "val_loss"))
+
+
+def _recent(tracks: list[_Track], name: str) -> float | None:
+    """Mean of a curve over the last chunk and the members that still ran in it."""
+    last = [track.logs[-1] for track in tracks if track.logs]
+    values = [logs[name][running] for logs, running in last if name in logs]
+    joined = np.concatenate(values) if values else np.zeros(0)
+    return float(joined.mean()) if joined.size else None
+
+
+def _join(tracks: list[_Track], groups: list[list[int]], members: int) -> Trained:
+    """The members of all threads in their order."""
+    length = max(track.epochs_done for track in tracks)
+    curves = {name: np.full((members, length), np.nan) for name in tracks[0].logs[0][0]}
+    ran = np.zeros((members, length), dtype=bool)
+    for track, group in zip(tracks, groups, strict=True):
+        real = [place for place, member in enumerate(group) if member >= 0]
+        mine = [group[place] for place in real]
+        start = 0
+        for logs, running in track.logs:
+            span = slice(start, start + running.shape[1])
+            ran[mine, span] = running[real]
+            for name, values in logs.items():
+                curves[name][mine, span] = values[real]
+            start = span.stop
+    real = [[place for place, member in enumerate(group) if member >= 0] for group in groups]
+
+    def joined(pick: Callable[[Any], Any]) -> Any:
+        parts = [pick(track.carry) for track in tracks]
+        return jax.tree.map(
+            lambda *leaves: np.concatenate([np.asarray(leaf)[p] for leaf, p in zip(leaves, real, strict=True)]), *parts
+        )
+
+    state = joined(lambda carry: carry["state"])
+    kept = joined(lambda carry: carry["kept"]) or state[:2]
+    return Trained(curves, ran, joined(lambda carry: carry["stopped"]), state, kept)
