@@ -447,11 +447,16 @@ def test_predict_never_writes_over_the_table(api, tmp_path):
 # the process: time, pipes, terminals, signals
 
 STAND_IN = """
-import sys, time, types
+import signal, sys, time, types
 import goodfit
 from goodfit.cli import main
 from goodfit.errors import InputError, Interrupted
 from goodfit.values import Diagnosis, Progress, Run, Score, Study, Trial
+
+class Trap:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0)  # the interrupt is raised here, where it can't leave
 
 def train(table, target, *, report, **options):
     report(Progress("read", "392 rows", finished=True))
@@ -464,6 +469,9 @@ def train(table, target, *, report, **options):
             time.sleep(60)
         except KeyboardInterrupt:
             raise Interrupted("runs/saved") from None
+    if table == "collect":
+        Trap()
+        time.sleep(20)
     report(Progress("train", "8 seeds", finished=True))
     run = Run.from_history({"loss": [1.0, 0.5]})
     score = Score("network", "test", "mae", 2.0, 1.5, 2.5, "mpg")
@@ -588,6 +596,13 @@ def test_ctrl_c_keeps_what_there_is_and_exits_130():
     assert process.returncode == 130
     assert stderr.decode() == "interrupted; what was done is in runs/saved\n"
     assert stdout == b""
+
+
+def test_ctrl_c_is_not_lost_in_a_place_that_cannot_raise():
+    with start("train", "collect", "--target", "y", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stderr.decode().splitlines() == ["read: 392 rows", "interrupted; nothing was saved"]
 
 
 def goodfit_command(*args: str, **env: str) -> subprocess.CompletedProcess[str]:

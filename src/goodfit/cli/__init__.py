@@ -12,6 +12,7 @@ def main() -> None:
 
     0 done, 1 failed, 2 wrong use or wrong input, 3 `--fail-on` met, 130 interrupted.
     """
+    sys.unraisablehook = _raise_again
     try:
         from goodfit.cli.app import app  # Ctrl-C is answered from the first import on
 
@@ -22,6 +23,22 @@ def main() -> None:
         if leaving.code == 130:
             _leave_at_once()
         raise
+
+
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C in a place that can't raise, such as JAX's callback of the garbage collector, is raised soon after it."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        return sys.__unraisablehook__(unraisable)
+    import _thread
+    import signal
+    import threading
+
+    if hasattr(signal, "pthread_kill"):  # also wakes a sleeping main thread
+        again = threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    else:
+        again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    return again.start()
 
 
 def _leave_at_once() -> None:
