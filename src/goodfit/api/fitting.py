@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from goodfit.api.result import FitResult
-from goodfit.values import Run
+from goodfit.errors import InputError
+from goodfit.values import Report, Run, silent
 
 
 def fit(
@@ -29,7 +32,9 @@ def fit(
     validation_batch_size: int | None = None,
     validation_freq: Any = 1,
     *,
+    seeds: int | Sequence[int] = 1,
     checks: Literal["on", "off"] = "on",
+    report: Report = silent,
 ) -> FitResult:
     """Train a compiled Keras model in place exactly as `model.fit` does, in compiled chunks of epochs.
 
@@ -51,7 +56,10 @@ def fit(
         validation_steps: steps per validation.
         validation_batch_size: rows per validation step.
         validation_freq: validate every so many epochs, or after those listed.
+        seeds: how many members to train in one program, or their seeds. The first is the model itself; each other one
+            is drawn afresh by the model's initializers from its own seed.
         checks: `"off"` leaves out the pre-flight, which refuses what Keras lets through silently.
+        report: told how far a training of several seeds has come.
 
     Returns:
         a `Run` that is also what Keras's `History` is, with `.diagnosis`, `.plot()`, `.engine` and `.engine_reason`.
@@ -68,28 +76,32 @@ def fit(
         >>> result.engine, sorted(result.history)
         ('compiled', ['loss', 'val_loss'])
     """
+    arguments: dict[str, Any] = {
+        "x": x,
+        "y": y,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "verbose": verbose,
+        "callbacks": callbacks,
+        "validation_split": validation_split,
+        "validation_data": validation_data,
+        "shuffle": shuffle,
+        "class_weight": class_weight,
+        "sample_weight": sample_weight,
+        "initial_epoch": initial_epoch,
+        "steps_per_epoch": steps_per_epoch,
+        "validation_steps": validation_steps,
+        "validation_batch_size": validation_batch_size,
+        "validation_freq": validation_freq,
+    }
+    members = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not members or min(members) < 0 or len(set(members)) < len(members):
+        raise InputError(f"seeds is {seeds!r}.", "Give how many, 1 at least, or a list of different seeds from 0 on.")
+    if len(members) > 1:
+        return _fit_seeds(model, members, arguments, checks, report)
     from goodfit.training import engine
 
-    done = engine.fit(
-        model,
-        x,
-        y,
-        batch_size,
-        epochs,
-        verbose,
-        callbacks,
-        validation_split,
-        validation_data,
-        shuffle,
-        class_weight,
-        sample_weight,
-        initial_epoch,
-        steps_per_epoch,
-        validation_steps,
-        validation_batch_size,
-        validation_freq,
-        checks=checks,
-    )
+    done = engine.fit(model, **arguments, checks=checks)
     epoch = np.asarray(done.epoch)
     run = Run(
         curves={
@@ -109,6 +121,20 @@ def fit(
         name=str(model.name),
     )
     return FitResult.of(run, get_model=lambda: model, keras_history=done.history, params=done.params)
+
+
+def _fit_seeds(model: Any, seeds: list[int], arguments: dict[str, Any], checks: str, report: Report) -> FitResult:
+    from goodfit.training import preflight
+    from goodfit.training import seeds as many
+
+    notes: tuple[str, ...] = ()
+    if checks == "on":
+        given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
+        notes = preflight.check(model, arguments["x"], arguments["y"], **given)
+    run = many.fit(model, seeds, arguments, report)
+    run = dataclasses.replace(run, provenance={**run.provenance, "notes": list(notes)})
+    params = {"verbose": 0, "epochs": arguments["epochs"], "steps": None}
+    return FitResult.of(run, get_model=lambda: model, params=params)
 
 
 def _curve(values: list[float], epoch: np.ndarray, validation_freq: Any) -> np.ndarray:

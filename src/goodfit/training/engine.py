@@ -146,8 +146,20 @@ def _unusual(arguments: Mapping[str, Any]) -> str:
     return keras_internals.array_problem(*data, *(validation or ()))
 
 
-def _prepare(model: keras.Model, arguments: Mapping[str, Any], longest: int | None) -> loops.Plan | str:
-    """All that `fit` does before the first epoch, and the compiled program; or why Keras's own loop must do it."""
+def prepare_rows(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[Rows, Rows | None]:
+    """The rows to train on and to validate on, as `fit` would take them; the model is built for them.
+
+    Args:
+        model: compiled.
+        arguments: of `fit`, by name.
+    """
+    iterator, validation_data = _begin(model, arguments)
+    rows = keras_internals.rows_of(iterator, arguments["shuffle"])
+    return rows, None if validation_data is None else _validation_rows(model, validation_data, arguments)
+
+
+def _begin(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Keras's iterator over the training rows, with the model built for them; and the validation data."""
     x, y, sample_weight = (arguments[name] for name in ("x", "y", "sample_weight"))
     validation_data = arguments["validation_data"]
     if arguments["validation_split"] and validation_data is None:
@@ -164,6 +176,12 @@ def _prepare(model: keras.Model, arguments: Mapping[str, Any], longest: int | No
         steps_per_execution=model.steps_per_execution,
     )
     keras_internals.build(model, iterator)
+    return iterator, validation_data
+
+
+def _prepare(model: keras.Model, arguments: Mapping[str, Any], longest: int | None) -> loops.Plan | str:
+    """All that `fit` does before the first epoch, and the compiled program; or why Keras's own loop must do it."""
+    iterator, validation_data = _begin(model, arguments)
     try:
         rows = keras_internals.rows_of(iterator, arguments["shuffle"])
         validation = None if validation_data is None else _validation_rows(model, validation_data, arguments)

@@ -62,13 +62,17 @@ class Rows:
         """Steps per epoch."""
         return -(-self.count // self.batch_size)
 
-    def order(self) -> np.ndarray:
-        """The order of the rows in the next epoch, drawn from NumPy's global random state as Keras draws it."""
+    def order(self, random: Any = np.random) -> np.ndarray:
+        """The order of the rows in the next epoch, drawn as Keras draws it from NumPy's global random state.
+
+        Args:
+            random: that state, or a `RandomState` in its place.
+        """
         if self.shuffle == "batch":
             starts = range(0, self.count, self.batch_size)
-            parts = [np.random.permutation(min(self.batch_size, self.count - start)) + start for start in starts]
+            parts = [random.permutation(min(self.batch_size, self.count - start)) + start for start in starts]
             return np.concatenate(parts).astype(np.int32)
-        return np.random.permutation(self.count).astype(np.int32)
+        return random.permutation(self.count).astype(np.int32)
 
 
 def unsupported(model: keras.Model) -> str:

@@ -1,4 +1,4 @@
-"""Many members of one model as one compiled program: early stopping and best-epoch restore inside, one thread a core."""
+"""Many members of one model as one compiled program, with early stopping and best-epoch restore inside."""
 
 from __future__ import annotations
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from typing import Any
 
 import keras
 
+from goodfit.errors import InputError
 from goodfit.values import Recipe
 
 
@@ -23,21 +25,62 @@ def derive_seed(seed: int, path: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:4], "big") >> 1
 
 
-def _seeded(config: Any, seed: int, path: str) -> Any:
-    if isinstance(config, (list, tuple)):
-        return [_seeded(item, seed, path) for item in config]
-    if not isinstance(config, dict):
-        return config
-    inner = config.get("config")
-    if "class_name" in config and isinstance(inner, dict) and isinstance(inner.get("name"), str):
-        path = f"{path}/{inner['name']}"
-    fresh = {}
-    for key, value in config.items():
-        if key == "seed" and (value is None or isinstance(value, int)):
-            fresh[key] = derive_seed(seed, path)
-        else:
-            fresh[key] = _seeded(value, seed, path if key in ("config", "layers") else f"{path}/{key}")
-    return fresh
+def _seeded(config: Any, seed: int) -> Any:
+    """A Keras configuration with every `seed` in it derived from `seed` and the path of its layer.
+
+    Names that Keras made up count on through a session (`dense_12`), so such a layer goes by its place among those of
+    its class, and the outermost model by nothing.
+    """
+    made_up: dict[str, set[int]] = {}
+
+    def gather(part: Any) -> None:
+        for item in part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ():
+            gather(item)
+        if number := _number(part):
+            made_up.setdefault(number[0], set()).add(number[1])
+
+    def named(part: dict[str, Any], path: str) -> str:
+        if part is config:
+            return path
+        if number := _number(part):
+            return f"{path}/{number[0]}#{sorted(made_up[number[0]]).index(number[1])}"
+        return f"{path}/{part['config']['name']}"
+
+    def walk(part: Any, path: str) -> Any:
+        if isinstance(part, (list, tuple)):
+            return [walk(item, path) for item in part]
+        if not isinstance(part, dict):
+            return part
+        if _layer_name(part):
+            path = named(part, path)
+        fresh = {}
+        for key, value in part.items():
+            if key == "seed" and (value is None or isinstance(value, int)):
+                fresh[key] = derive_seed(seed, path)
+            else:
+                fresh[key] = walk(value, path if key in ("config", "layers") else f"{path}/{key}")
+        return fresh
+
+    gather(config)
+    return walk(config, "")
+
+
+def _layer_name(part: Any) -> str:
+    """The name in a layer's configuration; `""` where it is none."""
+    inner = part.get("config") if isinstance(part, dict) and "class_name" in part else None
+    name = inner.get("name") if isinstance(inner, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _number(part: Any) -> tuple[str, int] | None:
+    """Class and number of a name that Keras made up: `dense` is 0, `dense_12` is 12."""
+    name = _layer_name(part)
+    if not name:
+        return None
+    snake = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", part["class_name"])
+    snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", snake).lower()
+    found = re.fullmatch(re.escape(snake) + r"(?:_(\d+))?", name)
+    return (snake, int(found[1] or 0)) if found else None
 
 
 def build(recipe: Recipe, seed: int) -> keras.Model:
@@ -52,8 +95,57 @@ def build(recipe: Recipe, seed: int) -> keras.Model:
     Returns:
         a built Keras model.
     """
-    model: Any = keras.saving.deserialize_keras_object(_seeded(dict(recipe.model), seed, ""))
+    model: Any = keras.saving.deserialize_keras_object(_seeded(dict(recipe.model), seed))
     return model
+
+
+def redraw(model: keras.Model, seed: int) -> keras.Model:
+    """A twin of a user's model with initial weights and random streams drawn afresh from one seed.
+
+    What its initializers did not draw is carried over: the adapted state of preprocessing layers and all weights of
+    frozen layers (a pretrained base).
+
+    Args:
+        model: built.
+        seed: of the twin.
+
+    Returns:
+        a built model, not compiled, with the same variables in the same order.
+
+    Raises:
+        InputError: the model can't be rebuilt from its configuration; the message names the class.
+    """
+    name = type(model).__name__
+    try:
+        config = _seeded(serialize(model), seed)
+        known = {type(part).__name__: type(part) for part in model._flatten_layers()}
+        twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=known)
+    except Exception as problem:
+        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        raise InputError(
+            f"no further seed of the model {model.name!r} can be drawn: {name} can't be rebuilt from its configuration "
+            f"({reason[:160]}).",
+            "Give its class a get_config, or train one seed.",
+        ) from problem
+    groups = (model.trainable_variables, model.non_trainable_variables)
+    for ours, theirs in zip(groups, (twin.trainable_variables, twin.non_trainable_variables), strict=True):
+        if [v.shape for v in ours] != [v.shape for v in theirs]:
+            raise InputError(
+                f"no further seed of the model {model.name!r} can be drawn: rebuilt from its configuration, {name} has "
+                "other variables.",
+                "Let get_config hold all that its layers are built from, or train one seed.",
+            )
+    carried = {
+        id(v)
+        for layer in model._flatten_layers()
+        if hasattr(layer, "adapt") or not layer.trainable
+        for v in layer.weights
+    }
+    for group, theirs in zip(groups, (twin.trainable_variables, twin.non_trainable_variables), strict=True):
+        for variable, other in zip(group, theirs, strict=True):
+            if id(variable) in carried:
+                other.assign(variable.value)
+    return twin
 
 
 def serialize(model: keras.Model) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""Many seeds of a user's own model in one compiled program; the first is the model itself, trained as by `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from goodfit.errors import InputError
+from goodfit.training import engine, keras_internals, members, program
+from goodfit.training.persistent_cache import persistent_cache
+from goodfit.training.population import run_of
+from goodfit.training.recipes import redraw
+from goodfit.values import EarlyStopping, Report, Run
+
+_WITHOUT = ("steps_per_epoch", "validation_steps", "initial_epoch")
+
+
+def fit(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any], report: Report) -> Run:
+    """Train a model and further draws of it, all in one program.
+
+    The first member starts from the model's own weights, with the row orders that Keras draws from NumPy's global
+    random state: it is `model.fit`, and the model holds its weights afterwards. Every other member is drawn afresh by
+    the model's initializers, and its orders are those that Keras draws after `numpy.random.seed(seed)`.
+
+    Args:
+        model: compiled.
+        seeds: one per member; the first only names the model's own.
+        arguments: of `model.fit`, by name; of callbacks only one `EarlyStopping` is taken, acting on each member apart.
+        report: told how far the training has come.
+
+    Returns:
+        the run, one row of curves per member.
+
+    Raises:
+        InputError: an argument or callback that many seeds can't be trained with, or a model that can't be redrawn.
+    """
+    began = time.perf_counter()
+    reason = keras_internals.unsupported(model)
+    if reason:
+        raise InputError(f"{len(seeds)} seeds can't be trained in one program: {reason}.", "Train one seed.")
+    for name in _WITHOUT:
+        if arguments[name]:
+            raise InputError(f"{name} can't be used with {len(seeds)} seeds.", "Leave it out, or train one seed.")
+    if arguments["validation_freq"] != 1:
+        raise InputError(f"validation_freq can't be used with {len(seeds)} seeds.", "Leave it out, or train one seed.")
+    with persistent_cache():
+        rows, validation = engine.prepare_rows(model, arguments)
+        stopping = _stopping(arguments["callbacks"], len(seeds), validation is not None)
+        job = members.Job(
+            model,
+            rows.arrays,
+            None if validation is None else validation.arrays,
+            rows.batch_size,
+            rows.batch_size if validation is None else validation.batch_size,
+            arguments["epochs"],
+            stopping,
+            bool(rows.shuffle),
+        )
+        own = program.read_state(model)
+        states = [own, *(_fresh(model, own, seed) for seed in seeds[1:])]
+        before = np.random.get_state()
+        draws = [rows.order, *(_orders(rows, seed) for seed in seeds[1:])]
+        trained = members.train(job, jax.tree.map(np.asarray, states), draws, None, report, "train")
+        for variables, values in zip(program.variables(model), trained.state, strict=True):
+            keras_internals.set_values(variables, [jax.numpy.asarray(value[0]) for value in values])
+        weights = {id(variable) for variable in model.weights}  # random streams go on, also where weights go back
+        for variables, values in zip(program.variables(model)[:2], trained.kept, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                if id(variable) in weights:
+                    keras_internals.set_values([variable], [jax.numpy.asarray(value[0])])
+        if job.ordered:  # as many draws as `model.fit` would have made
+            np.random.set_state(before)
+            for _ in range(int(trained.ran[0].sum())):
+                rows.order()
+    return dataclasses.replace(
+        run_of(trained, job, tuple(seeds)),
+        provenance={
+            "engine": "compiled",
+            "engine_reason": f"{len(seeds)} seeds in one program",
+            "seconds": time.perf_counter() - began,
+        },
+        name=str(model.name),
+    )
+
+
+def _fresh(model: keras.Model, own: program.State, seed: int) -> program.State:
+    """The state of a member drawn afresh: its own weights, random streams and optimizer."""
+    twin = redraw(model, seed)
+    optimizer: Any = type(model.optimizer).from_config(model.optimizer.get_config())
+    optimizer.build(twin.trainable_variables)
+    groups = (twin.trainable_variables, twin.non_trainable_variables, optimizer.variables)
+    weights, others, slots = ([v.value for v in group] for group in groups)
+    return weights, others, slots, own[3]
+
+
+def _orders(rows: keras_internals.Rows, seed: int) -> members.Draw:
+    """The orders that Keras draws after `numpy.random.seed(seed)`."""
+    state = np.random.RandomState(seed)
+    return lambda: rows.order(state)
+
+
+def _stopping(callbacks: Any, count: int, validated: bool) -> EarlyStopping | None:
+    """Keras's `EarlyStopping` as the compiled program acts on it."""
+    given = keras_internals.listed(callbacks)
+    if not given:
+        return None
+    callback = given[0]
+    if len(given) > 1 or type(callback) is not keras.callbacks.EarlyStopping:
+        names = ", ".join(type(one).__name__ for one in given)
+        raise InputError(
+            f"the callbacks {names} can't be used with {count} seeds.",
+            "Give at most one EarlyStopping, or train one seed.",
+        )
+    monitor = callback.monitor
+    lower = callback.mode in ("auto", "min") and monitor.removeprefix("val_") == "loss"
+    if not lower or callback.baseline is not None or callback.start_from_epoch:
+        raise InputError(
+            f"an EarlyStopping on {monitor!r} with mode {callback.mode!r}, a baseline or start_from_epoch can't be "
+            f"used with {count} seeds.",
+            "Watch 'loss' or 'val_loss' without them, or train one seed.",
+        )
+    if monitor == "val_loss" and not validated:
+        raise InputError("EarlyStopping watches 'val_loss', but there are no validation rows.", "Give validation_data.")
+    return EarlyStopping(
+        patience=callback.patience,
+        monitor=monitor,
+        min_delta=abs(float(callback.min_delta)),
+        restore_best=callback.restore_best_weights,
+    )
