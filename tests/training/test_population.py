@@ -31,11 +31,17 @@ def recipe(dataset: Dataset) -> Recipe:
 def fit_with_keras(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[keras.Model, keras.callbacks.History]:
     model = compile_model(build(recipe, seed), recipe)
     x, y = dataset.part("train")
-    model._symbolic_build(data_batch=(x[:1], y[:1]))  # otherwise `fit` builds, and draws once more from the global state
+    model._symbolic_build(
+        data_batch=(x[:1], y[:1])
+    )  # otherwise `fit` builds, and draws once more from the global state
     np.random.seed(seed)
     stopping = recipe.early_stopping
     callbacks = (
-        [keras.callbacks.EarlyStopping(stopping.monitor, stopping.min_delta, stopping.patience, restore_best_weights=True)]
+        [
+            keras.callbacks.EarlyStopping(
+                stopping.monitor, stopping.min_delta, stopping.patience, restore_best_weights=True
+            )
+        ]
         if stopping
         else []
     )

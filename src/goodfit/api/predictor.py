@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit.errors import InputError
+from goodfit.values import Progress, Report, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,7 @@ class Predictor:
         thousands: str | None = None,
         encoding: str | None = None,
         sheet: str | int | None = None,
+        report: Report = silent,
     ) -> pd.DataFrame:
         """The rows of a table of the same form with predictions beside them; every row is kept, in its order.
 
@@ -89,6 +91,7 @@ class Predictor:
             thousands: what sets their thousands apart.
             encoding: of the file.
             sheet: of an Excel file.
+            report: told of columns that aren't used and of values that training never saw.
 
         Returns:
             the rows as read, and `predicted <target>`; for classes also `probability <class>` of each.
@@ -103,7 +106,10 @@ class Predictor:
         stored = self.about.get("read", {}) if isinstance(table, (str, os.PathLike)) else {}
         given = {"names": names, "sep": sep, "encoding": encoding, "sheet": sheet}
         given = {key: stored.get(key) if value is None else value for key, value in given.items()}
-        raw = preparation.read(table, **given).frame
+        read = preparation.read(table, **given)
+        raw = read.frame
+        for note in (*read.notes, *preparation.review(raw)):
+            report(Progress("note", text=note, finished=True))
         whole = {c: "Int64" for c in raw.columns if raw[c].dtype.kind == "f" and (raw[c].dropna() % 1 == 0).all()}
         return raw.astype(whole).assign(**self.columns(self.outputs(preparation.transform(raw))))
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from goodfit.training.population import Population
 
 PACKAGES = ("goodfit", "keras", "jax", "numpy", "scikit-learn", "pandas")
+CANNOT_LEARN = 0.95
+"""A network whose loss on a small sample stays above this share of chance has learned nothing: training is no use."""
 ROWS_LISTED = 20_000
 """Rows whose place in the split is written out in a run's provenance; of a larger table the seed tells it."""
 
@@ -105,6 +107,7 @@ def train(
         ['x', 'predicted y']
     """
     from goodfit import store, tables
+    from goodfit.tables.baselines import MOST_ROWS
 
     began = clock.perf_counter()
     _check_arguments(seeds, seed, epochs, validation, test_size, group, time)
@@ -131,8 +134,12 @@ def train(
         say(f"{parts.how}; {dataset.x.shape[1]} inputs")
     with _stage("baselines", report) as say:
         baselines = tables.baselines(dataset, seed=seed)
+        fitted = min(len(dataset.train), MOST_ROWS)
         measurements = _baseline_losses(dataset, baselines)
-        say(", ".join(f"{model} {measurements[key]:.3g}" for key, model in _MEASURED.items() if key in measurements))
+        losses = ", ".join(
+            f"{model} {measurements[key]:.3g}" for key, model in _MEASURED.items() if key in measurements
+        )
+        say(f"validation loss: {losses}" + (f" (fitted to {fitted} rows)" if fitted < len(dataset.train) else ""))
     trained = _train(dataset, seeds, seed, epochs, measurements, preparation, report)
     run = FitResult.of(trained.run, get_model=lambda: trained.model(trained.best_member))
     about = _about(raw, found, dataset, reading, command)
@@ -199,6 +206,7 @@ def predict(
     thousands: str | None = None,
     encoding: str | None = None,
     sheet: str | int | None = None,
+    report: Report = silent,
 ) -> pd.DataFrame:
     """Predict the target of new rows with a saved network; every row is kept, in its order.
 
@@ -213,6 +221,7 @@ def predict(
         thousands: the thousands separator.
         encoding: of the file.
         sheet: of an Excel file.
+        report: told of columns that aren't used and of values that training never saw.
 
     Returns:
         the rows as read, with `predicted <target>`, and for classes `probability <class>` of each.
@@ -227,7 +236,15 @@ def predict(
     if out is not None:
         _check_writable(Path(out))
     frame = predictor.predict(
-        table, names=names, sep=sep, na=na, decimal=decimal, thousands=thousands, encoding=encoding, sheet=sheet
+        table,
+        names=names,
+        sep=sep,
+        na=na,
+        decimal=decimal,
+        thousands=thousands,
+        encoding=encoding,
+        sheet=sheet,
+        report=report,
     )
     if out is not None:
         partial = Path(out).with_name(f".{Path(out).name}.part")
@@ -264,7 +281,14 @@ def _train(
     with _stage("sanity", report) as say:
         small = sanity.overfit_small_sample(recipe, dataset, tuple(members))
         measurements["small_sample_loss"] = small
-        say(f"loss on {sanity.SAMPLE_ROWS} rows learned by heart: {small:.2g}")
+        chance = measurements["chance_loss"]
+        if not small < CANNOT_LEARN * chance:
+            raise InputError(
+                f"the network can't learn even {sanity.SAMPLE_ROWS} training rows by heart: its loss on them stays at "
+                f"{small:.3g}, and chance is {chance:.3g}.",
+                "Look at the columns it was given: does anything in them tell of the target?",
+            )
+        say(f"loss on {sanity.SAMPLE_ROWS} rows learned by heart: {small:.2g} (chance {chance:.3g})")
     with _stage("train", report) as say:
         trained = population.train(recipe, *dataset.part("train"), dataset.part("validation"), members, report=report)
         before = trained.predict(dataset.x[dataset.train], initial=True)

@@ -197,7 +197,8 @@ def predict(
         how = options.reading(names, sep, na, decimal, thousands, encoding, sheet)
         if out is not None and out.exists() and Path(table).exists() and out.samefile(table):
             raise InputError(f"{out} is the table itself, which would be lost.", "Give another file to write (-o).")
-        frame = api.predict(run, table, out=out, **how)
+        with progress(quiet=False) as report:
+            frame = api.predict(run, table, out=out, report=report, **how)
         if json:
             put_data(
                 frame.to_json(orient="records", indent=2, double_precision=15, date_format="iso", force_ascii=False)
