@@ -203,11 +203,11 @@ def test_infinities(file, cell):
     refused(lambda: inspect(read(frame), "b"), "the column 'b'")
 
 
-def test_a_column_all_missing_is_left_out_aloud(file):
+def test_a_column_all_missing_is_refused_until_it_is_dropped(file):
     table = read(file("a,b,y\n" + "".join(f"{i}.5,NULL,{i % 5}.25\n" for i in range(30))))
-    found = inspect(table, "y")
+    refused(lambda: inspect(table, "y"), "the column 'b' has no value in any row", "--drop b")
+    found = inspect(table, "y", drop=["b"])
     assert found.column("b").kind == "empty"
-    assert "'b': no row has a value; it is left out." in found.notes
     _, data = prepare(table, found, split(table, found))
     assert data.feature_names == ("a",)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 from goodfit.errors import InputError
 
@@ -95,23 +96,31 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         InputError: it does not exist, is a folder, empty, not readable or not text.
     """
     if str(path) == "-":
-        content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-        if len(content) > MAX_STDIN_BYTES:
-            raise InputError("standard input is too long for a log.", "Save it to a file and give its path.")
-        return _checked("standard input", None, content, len(content), content[:HEAD_BYTES])
+        return _piped("standard input", sys.stdin.buffer)
     file = Path(path)
     try:
         if file.is_dir():
             raise InputError(f"{str(file)!r} is a folder.", "Give the log file in it.")
         with file.open("rb") as stream:
+            if not file.is_file():  # a pipe, which can be read but once
+                return _piped(str(file), stream)
             head = stream.read(HEAD_BYTES)
         size = file.stat().st_size
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"there is no file {str(file)!r}.", "Check the path.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{str(file)!r} can't be read: {reason}.", "Check the path and its permissions.") from None
     return _checked(str(file), file, b"", size, head)
+
+
+def _piped(name: str, stream: IO[bytes]) -> Source:
+    content = stream.read(MAX_STDIN_BYTES + 1)
+    if len(content) > MAX_STDIN_BYTES:
+        raise InputError(f"{name} is too long for a log.", "Save it to a file and give its path.")
+    return _checked(name, None, content, len(content), content[:HEAD_BYTES])
 
 
 def _checked(name: str, path: Path | None, content: bytes, size: int, head: bytes) -> Source:

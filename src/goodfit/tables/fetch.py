@@ -27,6 +27,8 @@ def fetch(where: str) -> bytes:
             remedy = f"Give one of its files, such as {path / tables[0]}." if tables else "Give a file."
             raise InputError(f"{where} is a directory.", remedy)
         return path.read_bytes()
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"there is no file {where}.", _nearest_file(path)) from None
     except PermissionError:

@@ -20,6 +20,7 @@ from goodfit.values import Column, Task
 
 _MANY_NOTES = 6  # columns of one kind that are told one by one
 _MANY_CLASSES = 20  # class sizes told one by one
+_MOST_CATEGORIES = 10_000  # of one column; more were hardly meant, and are taken only where the user says so
 _IMBALANCE = 0.5  # the rarest class, as a share of an equal one, from which on the classes are called imbalanced
 
 
@@ -167,6 +168,8 @@ def inspect(
             kind, why, note = column_kind(
                 name, frame[name], names, categorical=name in categorical, numeric=name in numeric
             )
+            if name not in drop:
+                _refuse_unusable(name, kind, frame[name], categorical)
             treatment = "left out: asked for" if name in drop else _left_out(kind)
             columns.append(_column(name, kind, frame[name], why, treatment))
             if note and name not in drop:
@@ -220,6 +223,17 @@ def _refuse_conflicts(
     both = [name for name in categorical if name in numeric]
     if both:
         raise InputError(f"the column {both[0]!r} is called both categorical and numeric.", "Choose one.")
+
+
+def _refuse_unusable(name: str, kind: str, values: pd.Series, categorical: Sequence[str]) -> None:
+    """A column that nobody can have meant: without a value, or a category of more values than any network can use."""
+    if kind == "empty":
+        raise InputError(f"the column {name!r} has no value in any row.", f"Leave it out: --drop {name}.")
+    if kind == "category" and name not in categorical and (unique := values.nunique()) > _MOST_CATEGORIES:
+        raise InputError(
+            f"the column {name!r} holds {unique} different categories.",
+            f"Leave it out (--drop {name}), or keep the most frequent of them (--categorical {name}).",
+        )
 
 
 def _refuse_constant(y: pd.Series, target: str) -> None:
