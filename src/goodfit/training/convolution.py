@@ -1,12 +1,14 @@
-"""Convolutions in the layout that XLA compiles well inside a loop.
+"""Convolutions and max-pooling in the forms that XLA compiles well for a CPU, also inside a loop.
 
 On CPU, XLA brings convolutions to the layout of its fast routine only where they stand outside of loops; the gradients
 of a convolution inside a `lax.scan` miss it and are several times slower. Here each one is written in that layout
-(batch, spatial dimensions, channels) from the start, with transposes around it. The arithmetic stays the same.
+(batch, spatial dimensions, channels) from the start, with transposes around it. The gradient of max-pooling is a
+sequential routine, ten times slower than the same choice written with comparisons. The arithmetic stays the same.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,8 +22,11 @@ _CALLS = frozenset(
 )
 
 
+_SLOW = frozenset({"conv_general_dilated", "select_and_scatter_add"})
+
+
 def canonicalize(jaxpr: core.ClosedJaxpr) -> Callable[..., list[Any]]:
-    """The function of a jaxpr, with every convolution in it, also in inner loops, in the layout that is fast in a loop.
+    """The function of a jaxpr, with its convolutions and max-pooling, also in inner loops, in the forms that are fast.
 
     Args:
         jaxpr: as `jax.make_jaxpr` gives it.
@@ -35,7 +40,7 @@ def canonicalize(jaxpr: core.ClosedJaxpr) -> Callable[..., list[Any]]:
         >>> [float(y) for y in canonicalize(jaxpr)(3.0)]
         [6.0]
     """
-    if jax.default_backend() != "cpu" or not _contains_convolution(jaxpr.jaxpr):
+    if jax.default_backend() != "cpu" or not _contains_slow_form(jaxpr.jaxpr):
         return core.jaxpr_as_fun(jaxpr)
     return lambda *inputs: _evaluate(jaxpr.jaxpr, jaxpr.consts, inputs)
 
@@ -52,9 +57,9 @@ def _inner(parameters: dict[str, Any]) -> list[core.Jaxpr]:
     return found
 
 
-def _contains_convolution(jaxpr: core.Jaxpr) -> bool:
+def _contains_slow_form(jaxpr: core.Jaxpr) -> bool:
     return any(
-        equation.primitive is lax.conv_general_dilated_p or any(map(_contains_convolution, _inner(equation.params)))
+        equation.primitive.name in _SLOW or any(map(_contains_slow_form, _inner(equation.params)))
         for equation in jaxpr.eqns
     )
 
@@ -70,8 +75,10 @@ def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]
         operands = [read(variable) for variable in equation.invars]
         primitive: Any = equation.primitive
         parameters = equation.params
-        if primitive is lax.conv_general_dilated_p:
+        if primitive.name == "conv_general_dilated":
             outputs = [_convolve(operands[0], operands[1], parameters)]
+        elif primitive.name == "select_and_scatter_add" and _windows_tile(parameters):
+            outputs = [_scatter_to_largest(operands[0], operands[1], parameters)]
         elif primitive.name in _CALLS and _inner(parameters):
             called: Any = parameters.get("jaxpr", parameters.get("call_jaxpr"))
             if isinstance(called, core.ClosedJaxpr):
@@ -79,7 +86,7 @@ def _evaluate(jaxpr: core.Jaxpr, constants: Sequence[Any], inputs: Sequence[Any]
             else:
                 outputs = _evaluate(called, (), operands)
         else:
-            if any(map(_contains_convolution, _inner(parameters))):  # scan, while, cond
+            if any(map(_contains_slow_form, _inner(parameters))):  # scan, while, cond
                 parameters = {name: _canonical_parameter(value) for name, value in parameters.items()}
             outputs = primitive.bind(*operands, **parameters)
             outputs = outputs if primitive.multiple_results else [outputs]
@@ -120,3 +127,31 @@ def _convolve(left: jax.Array, right: jax.Array, parameters: dict[str, Any]) -> 
     for here, there in enumerate((batch, *where, channels)):
         back[there] = here
     return jnp.transpose(result, back)
+
+
+def _windows_tile(parameters: dict[str, Any]) -> bool:
+    """Whether the windows of a max-pooling lie side by side from the first element on."""
+    return (
+        parameters["select_prim"].name == "ge"
+        and tuple(parameters["window_dimensions"]) == tuple(parameters["window_strides"])
+        and all(low == 0 for low, _ in parameters["padding"])
+    )
+
+
+def _scatter_to_largest(source: jax.Array, operand: jax.Array, parameters: dict[str, Any]) -> jax.Array:
+    """Each source value at the place of its window's largest element (the first of equal ones), zero elsewhere."""
+    window = tuple(parameters["window_dimensions"])
+    # What the windows reach beyond the operand is below all, what they leave out of it gets zero.
+    beyond = [(0, n * w - size, 0) for n, w, size in zip(source.shape, window, operand.shape, strict=True)]
+    padded = lax.pad(operand, jnp.array(-jnp.inf, operand.dtype), beyond)
+    places = list(itertools.product(*map(range, window)))
+    parts = [lax.slice(padded, place, padded.shape, window) for place in places]
+    largest, chosen = parts[0], jnp.zeros(source.shape, jnp.int32)
+    for number, part in enumerate(parts[1:], 1):
+        keep = largest >= part
+        largest, chosen = jnp.where(keep, largest, part), jnp.where(keep, chosen, number)
+    spread = jnp.stack([jnp.where(chosen == number, source, 0) for number in range(len(parts))])
+    spread = spread.reshape(*window, *source.shape)
+    interleaved = [axis for d in range(len(window)) for axis in (d + len(window), d)]
+    result = jnp.transpose(spread, interleaved).reshape(padded.shape)
+    return lax.pad(result, jnp.zeros((), result.dtype), [(0, -high, 0) for _, high, _ in beyond])
