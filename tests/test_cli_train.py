@@ -73,10 +73,9 @@ def test_train_says_each_stage_on_stderr_and_the_report_on_stdout(trained):
     folder, result = trained
     lines = result.stderr.splitlines()
     notes = [line for line in lines if line.startswith("note: ")]
-    assert lines[-len(notes) :] == notes
     for decided in ("separated by commas", "“?”", "'origin'", "'name'"):
         assert any(decided in note for note in notes), decided
-    stages = [line.split(":")[0] for line in lines[: -len(notes)]]
+    stages = [line.split(":")[0] for line in lines if line not in notes]
     assert stages == ["read", "prepare", "baselines", "sanity", "train", "diagnose", "test", "save"]
     verdict = json.loads((folder / "diagnosis.json").read_text())["verdict"]
     assert verdict.replace("-", " ") in result.stdout.lower()

@@ -131,7 +131,9 @@ def train(
             raw, found, seed=seed, validation=validation, test=test_size, group=group, time=time, test_table=test_table
         )
         preparation, dataset = tables.prepare(raw, found, parts)
-        say(f"{parts.how}; {dataset.x.shape[1]} inputs")
+        say(f"{parts.how.rstrip('.')}; {dataset.x.shape[1]} inputs")
+    for note in dataset.notes:
+        report(Progress("note", text=note, finished=True))
     with _stage("baselines", report) as say:
         baselines = tables.baselines(dataset, seed=seed)
         fitted = min(len(dataset.train), MOST_ROWS)

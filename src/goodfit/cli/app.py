@@ -126,8 +126,6 @@ def train(
                 report=report,
                 **options.reading(names, sep, na, decimal, thousands, encoding, sheet),
             )
-        for note in () if quiet else study.about.get("notes", ()):
-            say(f"note: {note}")
         if json:
             from goodfit.report import study_json
             from goodfit.values._json import dumps
