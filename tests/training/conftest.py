@@ -15,7 +15,8 @@ def pytest_configure(config):
     # Keras itself: its variables lack an argument that NumPy 2 asks for, its confusion matrix asks for int64.
     config.addinivalue_line("filterwarnings", "ignore:Explicitly requested dtype int64:UserWarning")
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
-    os.environ.setdefault("GOODFIT_CACHE", str(config.cache.mkdir("goodfit-programs")))
+    if hasattr(config, "cache"):
+        os.environ.setdefault("GOODFIT_CACHE", str(config.cache.mkdir("goodfit-programs")))
 
 
 def everything(model):
