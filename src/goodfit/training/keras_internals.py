@@ -7,7 +7,8 @@ training to Keras's own loop.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -248,6 +249,17 @@ def started(callbacks: Any, seconds: float) -> None:
         bar._start -= seconds
 
 
+def bar_shows_steps(callbacks: Any) -> bool:
+    """Whether there is a progress bar that moves within an epoch."""
+    bar = getattr(callbacks, "_progbar", None)
+    return bar is not None and bar.verbose == 1
+
+
+def show_step(callbacks: Any, step: int, logs: dict[str, Any]) -> None:
+    """Let the progress bar show the logs after a step (counted from 0)."""
+    callbacks._progbar.on_train_batch_end(step, plain_logs(logs))
+
+
 def plain_logs(logs: dict[str, Any]) -> dict[str, Any]:
     """Logs as Keras hands them to callbacks: Python floats where they are numbers."""
     from keras.src.utils.python_utils import pythonify_logs
@@ -268,6 +280,39 @@ def set_values(variables: Sequence[Any], values: Sequence[jax.Array]) -> None:
     """Give variables values of their own shape and dtype, without the checks and conversions of `assign`."""
     for variable, value in zip(variables, values, strict=True):
         variable._value = value
+
+
+def get_values(variables: Sequence[Any]) -> list[Any]:
+    """The very objects that variables hold."""
+    return [variable._value for variable in variables]
+
+
+@contextmanager
+def compared_on_host(callbacks: Sequence[Any]) -> Iterator[None]:
+    """Let callbacks that watch a metric compare it without asking the device, where the next chunk is running.
+
+    Keras compares as float32 (`keras.ops.less`), and so does this.
+    """
+    swift = {keras.ops.less: _less, keras.ops.greater: _greater}
+    changed = []
+    for callback in callbacks:
+        compare = getattr(callback, "monitor_op", None)
+        if compare in swift:
+            changed.append((callback, compare))
+            callback.monitor_op = swift[compare]
+    try:
+        yield
+    finally:
+        for callback, compare in changed:
+            callback.monitor_op = compare
+
+
+def _less(one: Any, other: Any) -> bool:
+    return bool(np.float32(one) < np.float32(other))
+
+
+def _greater(one: Any, other: Any) -> bool:
+    return bool(np.float32(one) > np.float32(other))
 
 
 def first_epoch(model: keras.Model, initial_epoch: int) -> int:

@@ -207,20 +207,26 @@ def _tell(plan: Plan, flight: _Flight, read: metrics.Read, seconds: float) -> tu
         return logs, flight.count, None
     groups = program.variables(model)
     states = jax.device_get(flight.states)
-    for place in range(flight.count):
-        given = [[values[place] for values in group] for group in states]
-        for variables, values in zip(groups, given, strict=True):
-            keras_internals.set_values(variables, values)
-        _tell_epoch(callbacks, flight.first + place, logs := read(place, flight.evaluate[place]), seconds)
-        now = program.read_state(model)
-        changed = any(a is not b for new, old in zip(now, given, strict=True) for a, b in zip(new, old, strict=True))
-        if changed or model.stop_training:
-            if plan.rows.shuffle:
-                np.random.set_state(flight.random_state)
-                for _ in range(place + 1):
-                    plan.rows.order()
-            return logs, place + 1, jax.tree.map(lambda a: jnp.array(a, copy=True), now)
+    with keras_internals.compared_on_host(callbacks.callbacks):
+        for place in range(flight.count):
+            given = [[values[place] for values in group] for group in states]
+            for variables, values in zip(groups, given, strict=True):
+                keras_internals.set_values(variables, values)
+            logs = read(place, flight.evaluate[place])
+            _tell_epoch(callbacks, flight.first + place, logs, seconds)
+            now = [keras_internals.get_values(variables) for variables in groups]
+            if model.stop_training or not all(map(_same, now, given)):
+                if plan.rows.shuffle:
+                    np.random.set_state(flight.random_state)
+                    for _ in range(place + 1):
+                        plan.rows.order()
+                trainable, non_trainable, optimizer, tracked = ([jnp.array(v, copy=True) for v in g] for g in now)
+                return logs, place + 1, (trainable, non_trainable, optimizer, tracked)
     return logs, flight.count, None
+
+
+def _same(one: list[Any], other: list[Any]) -> bool:
+    return all(a is b for a, b in zip(one, other, strict=True))
 
 
 def _tell_epoch(callbacks: Any, epoch: int, logs: dict[str, Any], seconds: float) -> None:
