@@ -1,0 +1,243 @@
+"""The report on a terminal: verdict, findings, scores, a small chart; plain where the output is plain."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goodfit.plots import ScoreTable, curve_chart, score_tables
+from goodfit.report import words
+from goodfit.report.braille import draw
+from goodfit.values import Diagnosis, Evidence, Finding, Run, Study
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+MOST_FINDINGS = 3
+"""Findings told at length; the report tells all."""
+
+_COLOURS = {"good": "green", "attention": "yellow", "bad": "red", "unknown": "cyan"}
+
+_PLAIN = str.maketrans(
+    {
+        "–": "-",
+        "−": "-",
+        "—": "-",
+        "→": "->",
+        "·": "-",
+        "…": "...",
+        "²": "2",
+        "×": "x",
+        "±": "+/-",
+        "∞": "inf",
+        "≥": ">=",
+        "≤": "<=",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "✓": "+",
+        "✕": "x",
+    }
+)
+
+
+def terminal(
+    study_or_run: Study | Run,
+    console: Console | None = None,
+    diagnosis: Diagnosis | None = None,
+    chart: bool | None = None,
+    report: str | None = None,
+) -> None:
+    """Print verdict, reason, the most important findings, a score table, where the report is, and the next command.
+
+    Args:
+        study_or_run: what is reported.
+        console: where to; standard output by default. Colours, width and characters are what it can show.
+        diagnosis: what the curves say; a study's own by default.
+        chart: draw the loss curves; by default for a run, not for a study (whose report shows them).
+        report: where the HTML report lies, where there is one.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    console = console or Console()
+    study = study_or_run if isinstance(study_or_run, Study) else None
+    diagnosis = diagnosis or (study.diagnosis if study else None)
+    if diagnosis:
+        _verdict(console, diagnosis)
+    if chart if chart is not None else study is None:
+        _chart(console, words.run_of(study_or_run))
+    if diagnosis:
+        for finding in diagnosis.found[:MOST_FINDINGS]:
+            _finding(console, finding)
+        more = len(diagnosis.found) - MOST_FINDINGS
+        if more > 0:
+            _print(console, Text(f"and {words.count(more, 'more finding')}\n", "dim"))
+    if study:
+        tables = score_tables(study)
+        if tables:
+            _scores(console, [table for table in tables if table.split == tables[0].split])
+        if report:
+            _print(console, Text.assemble(("report  ", "dim"), report), wrap=False)
+        if study.folder:
+            source = Path(str(study.about.get("source") or "TABLE")).name
+            command = f"goodfit predict {shlex.quote(study.folder)} {shlex.quote(source)} -o predictions.csv"
+            _print(console, Text.assemble(("next    ", "dim"), command), wrap=False)
+
+
+def diagnosis_text(diagnosis: Diagnosis, width: int = 80) -> str:
+    """The diagnosis as plain text: the verdict, why, and each finding with its evidence and what to try.
+
+    Args:
+        diagnosis: what the checks said.
+        width: of the lines, in characters.
+
+    Returns:
+        Lines without a trailing newline.
+
+    Example:
+        >>> print(diagnosis_text(Diagnosis("balanced", "Both losses fall together.")))
+        balanced
+        Both losses fall together.
+    """
+    lines = [diagnosis.verdict, *textwrap.wrap(diagnosis.reason, width)]
+    for finding in diagnosis.found:
+        lines += ["", f"{finding.slug} ({finding.severity})"]
+        lines += _indented(finding.message, width)
+        for evidence in finding.evidence:
+            lines += _indented(_evidence(evidence), width, "  - ")
+        for place, change in enumerate(finding.changes):
+            lines += _indented(change.describe, width, "  try: " if place == 0 else "    or: ")
+    clear = sum(finding.status == "clear" for finding in diagnosis.findings)
+    rest = len(diagnosis.findings) - len(diagnosis.found) - clear
+    if diagnosis.findings:
+        lines += ["", f"{words.count(clear, 'check')} clear, {rest} not applicable"]
+    return "\n".join(lines)
+
+
+def _indented(text: str, width: int, first: str = "  ") -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def _evidence(evidence: Evidence) -> str:
+    bound = words.threshold(evidence)
+    return f"{evidence.name}: {words.measured(evidence.value, evidence.unit, 3)}" + (f" ({bound})" if bound else "")
+
+
+def _verdict(console: Console, diagnosis: Diagnosis) -> None:
+    from rich.text import Text
+
+    colour = _COLOURS[words.TONES[diagnosis.verdict]]
+    word = diagnosis.verdict.replace("-", " ")
+    _print(console, Text.assemble(("verdict  ", "dim"), (word, f"bold {colour}")))
+    _print(console, Text(diagnosis.reason + "\n"))
+
+
+def _finding(console: Console, finding: Finding) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    colour = {"high": "red", "medium": "yellow"}.get(finding.severity, "cyan")
+    _print(console, Text.assemble((finding.slug, f"bold {colour}"), (f"  {finding.severity}", "dim")))
+    lines = [Text(finding.message)]
+    lines += [Text(_evidence(evidence), "dim") for evidence in finding.evidence]
+    lines += [
+        Text.assemble(("try  " if place == 0 else "or   ", "green"), change.describe)
+        for place, change in enumerate(finding.changes[:2])
+    ]
+    for line in lines:
+        console.print(Padding(_fitting(console, line), (0, 0, 0, 2)), highlight=False)
+    console.print()
+
+
+def _scores(console: Console, tables: list[ScoreTable]) -> None:
+    """All metrics side by side where there is room for them, one below the other where there is not."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    wide = console.width >= 34 + 24 * len(tables)
+    for group in [tables] if wide else [[table] for table in tables]:
+        shown = Table(box=box.SIMPLE_HEAD if not _ascii(console) else box.ASCII2, padding=(0, 1), pad_edge=False)
+        shown.add_column(_fitting(console, Text(f"{group[0].split} rows", "dim")), no_wrap=False)
+        for table in group:
+            unit = f" ({table.unit})" if table.unit and table.unit != table.metric else ""
+            head = Text(
+                f"{table.metric}{unit} {'↑' if table.greater_is_better and not _ascii(console) else ''}".strip()
+            )
+            head.append(f"\n{words.direction(table)}", "dim")
+            shown.add_column(_fitting(console, head), justify="right")
+            if console.width >= 40:
+                shown.add_column(_fitting(console, Text("95 %", "dim")), justify="right")
+        models = list(dict.fromkeys(score.model for table in group for score in table.scores))
+        for model in models:
+            cells = [Text(words.model_words(model), "bold" if model == "network" else "")]
+            for table in group:
+                place = next((i for i, score in enumerate(table.scores) if score.model == model), None)
+                score = table.scores[place] if place is not None else None
+                best = place == table.best
+                value = words.number(score.value) + ("*" if best else " ") if score else ""
+                cells.append(Text(value, "bold green" if best else ""))
+                if console.width >= 40:
+                    cells.append(Text(words.interval(score) if score else "", "dim"))
+            shown.add_row(*(_fitting(console, cell) for cell in cells))
+        console.print(shown, highlight=False)
+    _print(console, Text("* best\n", "dim"))
+
+
+def _chart(console: Console, run: Run) -> None:
+    from rich.text import Text
+
+    chart = curve_chart(run, "loss")
+    if not chart.curves:
+        return
+    drawn = draw(
+        chart,
+        width=min(console.width - 1, 72),
+        height=10,
+        unicode=not _ascii(console),
+        colour=console.color_system is not None,
+    )
+    for line in drawn:
+        console.print(Text.assemble(*line), highlight=False, no_wrap=True, overflow="crop")
+    console.print()
+
+
+def _ascii(console: Console) -> bool:
+    """Whether the output can't show more than ASCII."""
+    return not console.encoding.lower().startswith("utf")
+
+
+def _fitting(console: Console, text: Text) -> Text:
+    """The text with every character that the output can't encode replaced."""
+    try:
+        text.plain.encode(console.encoding)
+    except UnicodeEncodeError:
+        from rich.text import Text
+
+        fitted = Text()
+        for part in _parts(text):
+            plain = part.plain.translate(_PLAIN).encode(console.encoding, "replace").decode(console.encoding)
+            fitted.append(plain, part.style or "")
+        return fitted
+    return text
+
+
+def _parts(text: Text) -> list[Text]:
+    """The differently styled stretches of a text."""
+    from rich.text import Text
+
+    ends = sorted({0, len(text), *(span.start for span in text.spans), *(span.end for span in text.spans)})
+    parts = []
+    for start, end in itertools.pairwise(ends):
+        styles = [str(span.style) for span in text.spans if span.start <= start and end <= span.end]
+        parts.append(Text(text.plain[start:end], style=" ".join([str(text.style), *styles]).strip()))
+    return parts
+
+
+def _print(console: Console, text: Text, wrap: bool = True) -> None:
+    console.print(_fitting(console, text), highlight=False, soft_wrap=not wrap)
