@@ -88,17 +88,18 @@ def get(
         The program, and whether it is new.
     """
     options = (batch_size, validation_batch_size, ordered, always_validate, length, keep_states)
-    return _cached(model, (data, validation), options, lambda: _compile(model, data, validation, *options))
+    return cached(model, (data, validation), options, lambda: _compile(model, data, validation, *options))
 
 
 def get_validation(model: keras.Model, data: Any, batch_size: int) -> tuple[Program, bool]:
     """A validation as a program of its own: `run(state, data)` -> `(state, logs)`."""
-    return _cached(model, data, ("validation", batch_size), lambda: _compile_validation(model, data, batch_size))
+    return cached(model, data, ("validation", batch_size), lambda: _compile_validation(model, data, batch_size))
 
 
-def _cached(
+def cached(
     model: keras.Model, data: Any, options: tuple[Any, ...], make: Callable[[], Callable[..., Any]]
 ) -> tuple[Program, bool]:
+    """A program from the model's compile state, made where none is there for such data and options."""
     groups = program.variables(model)
     key = (tuple(tuple(map(id, group)) for group in groups), _shapes(data), options, _context())
     programs = keras_internals.programs(model)

@@ -155,7 +155,7 @@ def prepare_rows(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[Rows
     """
     iterator, validation_data = _begin(model, arguments)
     rows = keras_internals.rows_of(iterator, arguments["shuffle"])
-    return rows, None if validation_data is None else _validation_rows(model, validation_data, arguments)
+    return rows, None if validation_data is None else validation_rows(model, validation_data, arguments)
 
 
 def _begin(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -184,7 +184,7 @@ def _prepare(model: keras.Model, arguments: Mapping[str, Any], longest: int | No
     iterator, validation_data = _begin(model, arguments)
     try:
         rows = keras_internals.rows_of(iterator, arguments["shuffle"])
-        validation = None if validation_data is None else _validation_rows(model, validation_data, arguments)
+        validation = None if validation_data is None else validation_rows(model, validation_data, arguments)
         plan = loops.Plan(
             model=model,
             rows=_on_device(rows),
@@ -206,7 +206,8 @@ def _prepare(model: keras.Model, arguments: Mapping[str, Any], longest: int | No
     return plan
 
 
-def _validation_rows(model: keras.Model, validation_data: Any, arguments: Mapping[str, Any]) -> Rows:
+def validation_rows(model: keras.Model, validation_data: Any, arguments: Mapping[str, Any]) -> Rows:
+    """The rows of arrays to validate on, as `fit` would take them."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
     iterator = keras_internals.epoch_iterator(
         x,

@@ -86,6 +86,35 @@ def validate(model: keras.Model, state: State, data: Data, batch_size: int) -> t
     return {f"val_{name}": value for name, value in _epoch_logs(model, state, logs).items()}, state
 
 
+def train_steps(
+    model: keras.Model, state: State, data: Data, batch_size: int, count: jax.Array | int
+) -> tuple[Logs, State]:
+    """Train for some steps of an epoch: the metrics go on from what they have counted.
+
+    Args:
+        model: compiled and built; it is not changed.
+        state: where to start.
+        data: the arrays to train on, `count` times `batch_size` rows first.
+        batch_size: rows per step.
+        count: steps; it may be known only when the program runs.
+
+    Returns:
+        The logs of the last step, and the state after it.
+    """
+    return _repeat(model.train_step, state, data, None, start=0, size=batch_size, count=count)
+
+
+def test_steps(
+    model: keras.Model, state: State, data: Data, batch_size: int, count: jax.Array | int
+) -> tuple[Logs, State]:
+    """Evaluate for some steps: as `train_steps`, with the weights left as they are."""
+    trainable, non_trainable, optimizer, metrics = state
+    logs, (trainable, non_trainable, metrics) = _repeat(
+        model.test_step, (trainable, non_trainable, metrics), data, None, start=0, size=batch_size, count=count
+    )
+    return logs, (trainable, non_trainable, optimizer, metrics)
+
+
 def reset_metrics(model: keras.Model, state: State) -> State:
     """The state after `model.reset_metrics()`."""
     with _scope(model, state) as scope:
@@ -149,7 +178,7 @@ def _steps(step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any,
 
 
 def _repeat(
-    step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any, *, start: int, size: int, count: int
+    step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any, *, start: int, size: int, count: Any
 ) -> tuple[Any, Any]:
     """`count` steps of `size` rows each, from row `start` on."""
     run, logs = _trace(step, state, jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), data))
