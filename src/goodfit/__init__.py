@@ -7,11 +7,30 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-if "keras" not in sys.modules:  # Keras reads its backend once, at its first import
-    os.environ.setdefault("KERAS_BACKEND", "jax")
+
+def _choose_backend() -> None:
+    """Have Keras run on JAX, unless the user chose another backend: Keras reads it once, at its first import.
+
+    Keras writes a `keras.json` of its own accord, and then with `tensorflow` in it: that is nobody's choice.
+    """
+    if "keras" in sys.modules or os.environ.get("KERAS_BACKEND"):
+        return
+    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
+    try:
+        with open(os.path.join(home, "keras.json"), encoding="utf-8") as file:
+            written = file.read()
+    except OSError:
+        written = ""
+    found = re.search(r'"backend"\s*:\s*"(\w+)"', written)
+    if found is None or found[1] == "tensorflow":
+        os.environ["KERAS_BACKEND"] = "jax"
+
+
+_choose_backend()
 
 __version__ = "0.1.0"
 

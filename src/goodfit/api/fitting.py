@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from goodfit.api.result import FitResult
 from goodfit.errors import InputError
 from goodfit.values import Report, Run, silent
+
+if TYPE_CHECKING:
+    from goodfit.training.engine import EngineResult
 
 
 def fit(
@@ -34,6 +39,7 @@ def fit(
     *,
     seeds: int | Sequence[int] = 1,
     checks: Literal["on", "off"] = "on",
+    engine: Literal["auto", "jax"] = "auto",
     report: Report = silent,
 ) -> FitResult:
     """Train a compiled Keras model in place exactly as `model.fit` does, in compiled chunks of epochs.
@@ -59,13 +65,18 @@ def fit(
         seeds: how many members to train in one program, or their seeds. The first is the model itself; each other one
             is drawn afresh by the model's initializers from its own seed.
         checks: `"off"` leaves out the pre-flight, which refuses what Keras lets through silently.
+        engine: on another backend than JAX, `"auto"` is Keras's own loop; `"jax"` trains a model that can be rebuilt
+            from its config in a JAX process of its own and brings weights, optimizer state and history back. There
+            data are arrays, and callbacks work at the begin and end of epochs. On JAX the two are the same.
         report: told how far a training of several seeds has come.
 
     Returns:
         a `Run` that is also what Keras's `History` is, with `.diagnosis`, `.plot()`, `.engine` and `.engine_reason`.
 
     Raises:
-        InputError: where the pre-flight finds that the training can't be meant.
+        InputError: where the pre-flight finds that the training can't be meant, or `engine="jax"` is given what can't
+            be taken to another process.
+        GoodfitError: the JAX process of `engine="jax"` died.
 
     Example:
         >>> import goodfit, keras, numpy as np
@@ -94,14 +105,14 @@ def fit(
         "validation_batch_size": validation_batch_size,
         "validation_freq": validation_freq,
     }
+    if engine not in ("auto", "jax"):
+        raise InputError(f"engine is {engine!r}.", 'Give "auto" or "jax".')
     members = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if not members or min(members) < 0 or len(set(members)) < len(members):
         raise InputError(f"seeds is {seeds!r}.", "Give how many, 1 at least, or a list of different seeds from 0 on.")
     if len(members) > 1:
         return _fit_seeds(model, members, arguments, checks, report)
-    from goodfit.training import engine
-
-    done = engine.fit(model, **arguments, checks=checks)
+    done = _train(model, arguments, checks, engine)
     epoch = np.asarray(done.epoch)
     run = Run(
         curves={
@@ -121,6 +132,31 @@ def fit(
         name=str(model.name),
     )
     return FitResult.of(run, get_model=lambda: model, keras_history=done.history, params=done.params)
+
+
+def _train(model: Any, arguments: dict[str, Any], checks: Literal["on", "off"], engine: str) -> EngineResult:
+    import keras
+
+    from goodfit.training import in_child
+    from goodfit.training.engine import fit as train_here
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return train_here(model, **arguments, checks=checks)
+    if engine == "jax":
+        return in_child.fit(model, arguments, checks)
+    _say_what_jax_would_gain(backend)
+    return train_here(model, **arguments, checks=checks)
+
+
+@functools.cache
+def _say_what_jax_would_gain(backend: str) -> None:
+    """Once per process, on the logger `goodfit`: no warning, because a choice of backend is no fault."""
+    logging.getLogger("goodfit").warning(
+        "Keras runs on the %s backend, so its own loop trains. On JAX, goodfit compiles whole epochs, which trains "
+        'small networks many times faster: set KERAS_BACKEND=jax before keras is imported, or pass engine="jax".',
+        backend,
+    )
 
 
 def _fit_seeds(model: Any, seeds: list[int], arguments: dict[str, Any], checks: str, report: Report) -> FitResult:

@@ -230,7 +230,8 @@ def watches_validation(callback: Any) -> bool:
 
 def passive(callback: Any) -> bool:
     """Whether a callback only records or draws what it is told: Keras's history and progress bar."""
-    return type(callback) in (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+    own = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+    return type(callback) in own or getattr(callback, "goodfit_passive", False)
 
 
 def replayable(callback: Any) -> bool:
@@ -239,7 +240,9 @@ def replayable(callback: Any) -> bool:
     These are Keras's own, unchanged: what they do is known, so that they can be called after the fact.
     """
     known = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau, keras.callbacks.CSVLogger)
-    return passive(callback) or (type(callback) in known and not any(name.startswith("on_") for name in vars(callback)))
+    if passive(callback) or getattr(callback, "goodfit_replayable", False):
+        return True
+    return type(callback) in known and not any(name.startswith("on_") for name in vars(callback))
 
 
 def started(callbacks: Any, seconds: float) -> None:
@@ -360,3 +363,39 @@ def trainable_since_compile(model: keras.Model) -> list[str]:
     if known == {id(variable) for variable in model.trainable_variables}:
         return []
     return [layer.name for layer, trainable in then.items() if layer.trainable != trainable and layer.weights]
+
+
+def own_training(model: keras.Model) -> str:
+    """The first method by which a model trains or evaluates in a way of its own; `""` if it has none."""
+    names = (*_REPLACED[:5], "train_step", "test_step")
+    own = [name for name in names if getattr(type(model), name, None) is not getattr(keras.Model, name, None)]
+    return next(iter(own), "")
+
+
+def numpy_arrays(structure: Any) -> Any:
+    """The same structure with every array as NumPy's, converted as Keras converts its batches."""
+    from keras.src import tree
+    from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable
+
+    if structure is None:
+        return None
+    sliceables = convert_to_sliceable(structure, target_backend="numpy")
+    return tree.map_structure(lambda s: np.asarray(s.convert_to_numpy(s[:])), sliceables, none_is_leaf=False)
+
+
+def head(structure: Any, count: int) -> Any:
+    """The first rows of each array in a structure."""
+    return keras.tree.map_structure(lambda array: None if array is None else array[:count], structure)
+
+
+def all_layers(model: keras.Model) -> list[Any]:
+    """A model's layers, nested ones too, the model itself first."""
+    return list(model._flatten_layers())
+
+
+def compile_arguments(model: keras.Model) -> list[Any]:
+    """What the model was compiled with, each loss, metric and setting by itself."""
+    from keras.src import tree
+
+    config = getattr(model, "_compile_config", None)
+    return tree.flatten(config.config) if config is not None else []
