@@ -126,7 +126,7 @@ def mpg_study() -> Study:
                 "found",
                 "The validation loss is far above the training loss at the last epoch.",
                 "medium",
-                (Evidence("validation loss / training loss at the end", gap, 1.5, ">"),),
+                (Evidence("validation loss / training loss at the end", gap, 1.2, ">"),),
                 (change, Change("add-dropout", {}, "Units then can't rely on one another.", "Add a dropout of 0.2.")),
             ),
             Finding("wasted-epochs", "found", "A third of the epochs came after the best one.", "low"),

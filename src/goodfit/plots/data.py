@@ -20,7 +20,7 @@ MOST_SEED_POINTS = 6000
 MOST_SEEDS = 32
 """Seeds drawn one by one at most; median and band are of all of them."""
 
-LOG_RATIO = 30.0
+LOG_RATIO = 10.0
 """A loss that spans more than this factor is first shown on a logarithmic axis."""
 
 METRIC_LABELS = {
@@ -297,22 +297,21 @@ def _references(run: Run) -> tuple[tuple[str, float], ...]:
 
 def _with_summary(chart: CurveChart) -> CurveChart:
     """The chart with its summary written out."""
-    of = f", median of {chart.seed_count} seeds," if chart.seed_count > 1 else ""
+    unit = chart.unit
+    of = f" (median of {chart.seed_count} seeds)" if chart.seed_count > 1 else ""
     parts = []
     for curve in chart.curves:
-        best = int(np.argmin(curve.median))
+        first, last, lowest = curve.median[0], curve.median[-1], min(curve.median)
+        where = curve.x[curve.median.index(lowest)]
         parts.append(
-            f"{curve.part.capitalize()} {chart.label}{of} goes from {curve.median[0]:.4g} at {chart.unit} {curve.x[0]:g} "
-            f"to {curve.median[-1]:.4g} at {chart.unit} {curve.x[-1]:g}; its lowest value is {curve.median[best]:.4g} at "
-            f"{chart.unit} {curve.x[best]:g}."
+            f"{curve.part.capitalize()} {chart.quantity}{of}: {first:.4g} at {unit} {curve.x[0]:g}, {last:.4g} at "
+            f"{unit} {curve.x[-1]:g}; lowest {lowest:.4g} at {unit} {where:g}."
         )
         if curve.broken:
-            seed, epoch = curve.broken[0]
-            parts.append(
-                f"It was not finite for {len(curve.broken)} of the seeds (seed {seed} from {chart.unit} {epoch:g})."
-            )
+            seed, epoch = min(curve.broken, key=lambda pair: pair[1])
+            whose = f"for {len(curve.broken)} of {chart.seed_count} seeds, " if chart.seed_count > 1 else ""
+            which = f" (seed {seed})" if chart.seed_count > 1 else ""
+            parts.append(f"It was not finite {whose}first at {unit} {epoch:g}{which}.")
     if chart.kept_epoch is not None:
-        parts.append(
-            f"The weights of {chart.unit} {chart.kept_epoch:g} were kept{' (median)' if len(chart.kept) > 1 else ''}."
-        )
+        parts.append(f"Kept: {unit} {chart.kept_epoch:g}{' (median)' if len(chart.kept) > 1 else ''}.")
     return replace(chart, summary=" ".join(parts))

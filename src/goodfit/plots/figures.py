@@ -23,7 +23,7 @@ def curves(run: Run, ax: Axes | None = None, quantity: str = "loss", log: bool |
         run: what happened.
         ax: where to draw; a new figure without it.
         quantity: `loss`, or another name among the run's curves without its `val_`.
-        log: a logarithmic axis; by default where the values span more than a factor of 30.
+        log: a logarithmic axis; by default where the values span more than a factor of 10.
 
     Returns:
         The axes that were drawn on.

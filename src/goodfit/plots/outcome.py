@@ -160,8 +160,9 @@ def prediction_chart(study: Study) -> PredictionChart | None:
     in_unit = f" {unit}" if unit else ""
     summary = (
         f"Predicted against true {name} on {len(true)} test rows. Half of the rows are predicted to within "
-        f"{np.median(error[finite]):.4g}{in_unit}, nine in ten to within {np.quantile(error[finite], 0.9):.4g}{in_unit}; "
-        f"the largest error is {error[worst]:.4g}{in_unit}, at row {row[worst]}."
+        f"{np.median(error[finite]):.4g}{in_unit}, nine in ten to within "
+        f"{np.quantile(error[finite], 0.9):.4g}{in_unit}; the largest error is "
+        f"{error[worst]:.4g}{in_unit}, at row {row[worst]}."
     )
     return PredictionChart(
         row=tuple(row[shown].tolist()),

@@ -65,9 +65,9 @@ def _scores(table: ScoreTable) -> Markup:
         "<th>model</th><th>score</th><th>95 % interval</th><th>over the seeds</th></tr></thead><tbody>"
     ).format(table.label, unit, words.direction(table))
     lines = []
-    for place, score in enumerate(table.scores):
-        value = Markup("<b>{}</b> best" if place == table.best else "{}").format(words.number(score.value))
-        cells = (words.model_words(score.model), value, words.interval(score), words.spread(score))
+    for line in words.score_lines(table):
+        value = Markup("<b>{}</b> best" if line.best else "{}").format(line.value)
+        cells = (words.model_words(line.model), value, line.interval, line.seeds)
         lines.append(
             Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(cell) for cell in cells))
         )

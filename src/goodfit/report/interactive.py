@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bokeh.embed import json_item
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, HoverTool, PlainText, Range1d, Slope, Span
+from bokeh.models import ColumnDataSource, HoverTool, Label, PlainText, Range1d, Slope, Span
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
@@ -42,7 +42,7 @@ def predictions_items(chart: PredictionChart) -> tuple[dict[str, Any], dict[str,
     """Predicted against true, and the error against predicted, as two Bokeh JSON items."""
     low, high = chart.limits
     margin = 0.04 * (high - low) or 1.0
-    data = {
+    data: dict[str, Any] = {
         "row": list(chart.row),
         "true": _short(chart.true),
         "predicted": _short(chart.predicted),
@@ -53,9 +53,12 @@ def predictions_items(chart: PredictionChart) -> tuple[dict[str, Any], dict[str,
     equal = _figure("test rows", f"true {chart.target}{unit}", predicted, "linear")
     equal.x_range = equal.y_range = Range1d(low - margin, high + margin)
     error = _figure("residuals", predicted, f"error: predicted − true{unit}", "linear")
+    equal.sizing_mode = error.sizing_mode = "scale_width"
+    equal.aspect_ratio = error.aspect_ratio = 1.1
     for plot, x, y in ((equal, "true", "predicted"), (error, "predicted", "residual")):
-        plot.add_layout(_themed(Slope(gradient=float(plot is equal), y_intercept=0, line_dash="dashed"), "reference"))
-        points = plot.scatter(x, y, size=7, alpha=0.55, line_color=None, source=ColumnDataSource(data))
+        line = Slope(gradient=1.0 if plot is equal else 0.0, y_intercept=0.0, line_dash="dashed")
+        plot.add_layout(_themed(line, "reference"))
+        points = plot.scatter(x, y, size=7, alpha=0.55, line_color=None, source=ColumnDataSource(data=data))
         points.glyph.tags = ["fill_color=--network"]
         points.glyph.fill_color = LIGHT["network"]
         plot.add_tools(
@@ -77,18 +80,22 @@ def _curve_sources(curve: Curve) -> tuple[ColumnDataSource, ColumnDataSource]:
         "ys": [_short(line.y) for line in curve.seeds],
         "seed": [line.seed for line in curve.seeds],
     }
-    return ColumnDataSource(median), ColumnDataSource(lines)
+    return ColumnDataSource(data=median), ColumnDataSource(data=lines)
 
 
 def _curves_figure(
     chart: CurveChart, sources: dict[str, tuple[ColumnDataSource, ColumnDataSource]], scale: Literal["linear", "log"]
 ) -> figure:
-    plot = _figure(scale, chart.unit, chart.label, scale)
-    low, high = chart.y_range
-    for name, height in chart.references:
-        if low <= height <= high * 1.2:
-            span = Span(location=height, dimension="width", line_dash="dotted", name=name)
-            plot.add_layout(_themed(span, "reference"))
+    plot = _figure(scale, chart.unit, "", scale)
+    (first, last), (low, high) = chart.x_range, chart.y_range
+    shown = [(name, height) for name, height in chart.references if low <= height <= high * 1.2]
+    for place, (name, height) in enumerate(shown):
+        span = Span(location=height, dimension="width", line_dash="dotted", name=name)
+        plot.add_layout(_themed(span, "reference"))
+        x = last - 0.32 * place * (last - first)  # side by side: two heights may nearly be the same
+        label = Label(x=x, y=height, text=name, text_align="right", text_font=FONT, text_font_size="11px", y_offset=1)
+        label.tags = ["text_color=--muted"]
+        plot.add_layout(label)
     if chart.kept_epoch is not None:
         plot.add_layout(_themed(Span(location=chart.kept_epoch, dimension="height"), "reference"))
     medians = []
@@ -115,7 +122,7 @@ def _curves_figure(
             "seed": [point.seed for point in kept],
         }
         part = chart.curves[-1].part
-        dots = plot.scatter("x", "y", source=ColumnDataSource(data), size=8, line_width=1.5)
+        dots = plot.scatter("x", "y", source=ColumnDataSource(data=data), size=8, line_width=1.5)
         dots.glyph.fill_color, dots.glyph.line_color = "#FFFFFF", LIGHT[part]
         dots.glyph.tags = ["fill_color=--surface", f"line_color=--{part}"]
         plot.add_tools(
@@ -152,8 +159,9 @@ def _figure(name: str, x_label: str, y_label: str, scale: Literal["linear", "log
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
     plot.background_fill_color = plot.border_fill_color = plot.outline_line_color = None
+    plot.min_border_right = 12
     for axis, label in ((plot.xaxis[0], x_label), (plot.yaxis[0], y_label)):
-        axis.axis_label = PlainText(text=label)
+        axis.axis_label = PlainText(text=label if len(label) <= 48 else label[:47] + "…") if label else None
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font = axis.major_label_text_font = FONT
         axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"

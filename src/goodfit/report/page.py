@@ -24,7 +24,7 @@ from goodfit.plots import (
 from goodfit.plots.palette import DARK, LIGHT
 from goodfit.report import recipe as recipe_words
 from goodfit.report import words
-from goodfit.report.svg import curves_svg
+from goodfit.report.svg import curves_svg, predictions_svg
 from goodfit.values import Diagnosis, Run, Study
 
 MOST_CHARTS = 4
@@ -75,6 +75,7 @@ def html(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> str:
         tables=score_tables(study) if study else (),
         headline=_headline(study) if study else [],
         predicted=predicted,
+        predicted_svg=predictions_svg(predicted) if predicted else "",
         predicted_items=interactive.predictions_items(predicted) if predicted else (),
         errors=_largest_errors(predicted) if predicted else [],
         confusion=confusion_chart(study) if study else None,
@@ -86,6 +87,7 @@ def html(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> str:
         recipe_json=_recipe_json(run),
         provenance=_provenance(run, study),
         outcomes=_outcomes(run),
+        notes=(study.about.get("notes") if study else None) or run.provenance.get("notes") or (),
         most_classes=MOST_CLASSES,
         light=LIGHT,
         dark=DARK,
@@ -110,13 +112,13 @@ def _template() -> Any:
     environment.filters.update(
         number=words.number,
         threshold=words.threshold,
-        interval=words.interval,
-        spread=words.spread,
+        lines=words.score_lines,
         direction=words.direction,
         judgement=words.judgement,
         model_words=words.model_words,
         metric=metric_label,
         count=words.count,
+        percent=words.percent,
         measured=words.measured,
     )
     environment.globals.update(tones=words.TONES, meanings=words.MEANINGS, forest=_forest, zip=zip)
@@ -140,19 +142,19 @@ def _headline(study: Study) -> list[dict[str, str]]:
     """The network's scores on the test rows, each with the best of the baselines."""
     tiles = []
     for table in score_tables(study):
-        network = table.scores[0]
+        network, lines = table.scores[0], words.score_lines(table)
         if table.split != "test" or network.model != "network":
             continue
         sign = -1.0 if table.greater_is_better else 1.0
-        others = [score for score in table.scores[1:] if math.isfinite(score.value)]
-        best = min(others, key=lambda score: sign * score.value) if others else None
+        others = [place for place, score in enumerate(table.scores) if place and math.isfinite(score.value)]
+        best = min(others, key=lambda place: sign * table.scores[place].value) if others else 0
         tiles.append(
             {
                 "label": table.label,
-                "value": words.number(network.value, 3),
+                "value": lines[0].value,
                 "unit": table.unit,
-                "interval": words.interval(network),
-                "other": f"{words.model_words(best.model)} {words.number(best.value, 3)}" if best else "",
+                "interval": lines[0].interval,
+                "other": f"{words.model_words(lines[best].model)} {lines[best].value}" if best else "",
                 "direction": words.direction(table),
             }
         )
@@ -248,32 +250,47 @@ def _recipe_json(run: Run) -> str:
 def _provenance(run: Run, study: Study | None) -> list[tuple[str, str]]:
     """Everything else that is needed to repeat the work, name and value; long lists of rows are left to the folder."""
     about = study.about if study else {}
+    data = run.provenance.get("data")
+    data = data if isinstance(data, Mapping) else {}
     lines: list[tuple[str, str]] = []
     for key, label in (("source", "data"), ("fingerprint", "data fingerprint")):
-        value = about.get(key) or run.provenance.get(key)
+        value = about.get(key) or data.get(key) or run.provenance.get(key)
         if value:
             lines.append((label, str(value)))
-    if about.get("read"):
-        lines.append(("read as", recipe_words.brief(about["read"])))
+    read = {key: value for key, value in (about.get("read") or {}).items() if value not in (None, "", [], ())}
+    if read:
+        lines.append(("read with", recipe_words.brief(read)))
     lines.append(("seeds", ", ".join(str(seed) for seed in run.seeds[:64])))
+    saved = words.saved_seed(run) if study else None
+    if saved:
+        lines.append(("saved network", f"seed {saved[0]}, {run.unit} {saved[1]:g}: the lowest validation loss"))
     for key, value in run.provenance.items():
-        if key in ("source", "fingerprint") or not _told(value):
+        told = _told(value)
+        if told in (None, "", {}, []) or key in ("source", "fingerprint", "data", "notes"):
             continue
-        name = str(key).replace("_", " ")
-        text = words.number(value) if isinstance(value, float) else recipe_words.brief(value)
-        lines.append((name, text))
+        text = words.number(told) if isinstance(told, float) else recipe_words.brief(told)
+        lines.append((_FACTS.get(str(key), str(key).replace("_", " ")), text))
     if study and study.folder:
         lines.append(("folder", study.folder))
     return lines
 
 
-def _told(value: Any) -> bool:
-    """Whether a value of the provenance is short enough to be read."""
+_FACTS = {
+    "test_looks": "looks at the test rows",
+    "engine_reason": "why that engine",
+    "train_seconds": "seconds of training",
+    "seconds": "seconds in all",
+}
+
+
+def _told(value: Any) -> Any:
+    """What of a value of the provenance is short enough to be read; `None` for nothing."""
     if isinstance(value, Mapping):
-        return bool(value) and all(not isinstance(item, (Mapping, list, tuple, np.ndarray)) for item in value.values())
+        short = {key: item for key, item in value.items() if not isinstance(item, (Mapping, list, tuple, np.ndarray))}
+        return {key: item for key, item in short.items() if key != "how"}  # the split is told with the data
     if isinstance(value, (list, tuple)):
-        return 0 < len(value) <= 12 and all(not isinstance(item, (Mapping, list, tuple)) for item in value)
-    return value is not None and not isinstance(value, np.ndarray)
+        return value if len(value) <= 12 and not any(isinstance(v, (Mapping, list, tuple)) for v in value) else None
+    return None if isinstance(value, np.ndarray) else value
 
 
 def _outcomes(run: Run) -> str:
@@ -285,6 +302,8 @@ def _outcomes(run: Run) -> str:
         "nonfinite": "reached a loss that is not finite",
         "interrupted": "were interrupted",
     }
+    if len(run.outcomes) > 1 and len(set(run.outcomes)) == 1:
+        return f"All {len(run.outcomes)} seeds {told[run.outcome]}."
     if len(run.outcomes) == 1:
         return {"interrupted": "The training was interrupted."}.get(run.outcome, f"The training {told[run.outcome]}.")
     parts = [f"{run.outcomes.count(name)} {text}" for name, text in told.items() if name in run.outcomes]

@@ -100,7 +100,8 @@ def brief(value: Any) -> str:
     """
     if isinstance(value, Mapping):
         if "class_name" not in value:
-            return ", ".join(f"{str(key).replace('_', ' ')} {brief(item)}" for key, item in value.items())
+            told = {key: item for key, item in value.items() if item is not None}
+            return ", ".join(f"{str(key).replace('_', ' ')} {brief(item)}" for key, item in told.items())
         config = value.get("config")
         if isinstance(config, str):
             return config
@@ -117,4 +118,5 @@ def brief(value: Any) -> str:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value)
+    text = str(value)
+    return text if any(char.isalnum() for char in text) else repr(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shlex
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goodfit.plots import ScoreTable, curve_chart, score_tables
@@ -15,6 +14,7 @@ from goodfit.values import Diagnosis, Evidence, Finding, Run, Study
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 MOST_FINDINGS = 3
@@ -84,7 +84,8 @@ def terminal(
         if report:
             _print(console, Text.assemble(("report  ", "dim"), report), wrap=False)
         if study.folder:
-            source = Path(str(study.about.get("source") or "TABLE")).name
+            source = str(study.about.get("source") or "TABLE")
+            source = "TABLE" if source == "DataFrame" else source
             command = f"goodfit predict {shlex.quote(study.folder)} {shlex.quote(source)} -o predictions.csv"
             _print(console, Text.assemble(("next    ", "dim"), command), wrap=False)
 
@@ -138,7 +139,6 @@ def _verdict(console: Console, diagnosis: Diagnosis) -> None:
 
 
 def _finding(console: Console, finding: Finding) -> None:
-    from rich.padding import Padding
     from rich.text import Text
 
     colour = {"high": "red", "medium": "yellow"}.get(finding.severity, "cyan")
@@ -149,44 +149,50 @@ def _finding(console: Console, finding: Finding) -> None:
         Text.assemble(("try  " if place == 0 else "or   ", "green"), change.describe)
         for place, change in enumerate(finding.changes[:2])
     ]
-    for line in lines:
-        console.print(Padding(_fitting(console, line), (0, 0, 0, 2)), highlight=False)
+    for text in lines:
+        for line in _fitting(console, text).wrap(console, max(console.width - 2, 10)):
+            line.rstrip()
+            console.print(Text("  ") + line, highlight=False, soft_wrap=True)
     console.print()
 
 
 def _scores(console: Console, tables: list[ScoreTable]) -> None:
     """All metrics side by side where there is room for them, one below the other where there is not."""
-    from rich import box
+    from rich.text import Text
+
+    rest = list(tables)
+    while rest:
+        count = len(rest)
+        while count > 1 and console.measure(_score_table(console, rest[:count])).maximum > console.width:
+            count -= 1
+        console.print(_score_table(console, rest[:count]), highlight=False)
+        rest = rest[count:]
+        if rest:
+            console.print()
+    ways = [f"{table.metric}{f' in {table.unit}' if table.unit else ''}: {words.direction(table)}" for table in tables]
+    _print(console, Text(f"* best; {', '.join(ways)}; in brackets the 95 % interval\n", "dim"))
+
+
+def _score_table(console: Console, tables: list[ScoreTable]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    wide = console.width >= 34 + 24 * len(tables)
-    for group in [tables] if wide else [[table] for table in tables]:
-        shown = Table(box=box.SIMPLE_HEAD if not _ascii(console) else box.ASCII2, padding=(0, 1), pad_edge=False)
-        shown.add_column(_fitting(console, Text(f"{group[0].split} rows", "dim")), no_wrap=False)
-        for table in group:
-            unit = f" ({table.unit})" if table.unit and table.unit != table.metric else ""
-            head = Text(
-                f"{table.metric}{unit} {'↑' if table.greater_is_better and not _ascii(console) else ''}".strip()
-            )
-            head.append(f"\n{words.direction(table)}", "dim")
-            shown.add_column(_fitting(console, head), justify="right")
-            if console.width >= 40:
-                shown.add_column(_fitting(console, Text("95 %", "dim")), justify="right")
-        models = list(dict.fromkeys(score.model for table in group for score in table.scores))
-        for model in models:
-            cells = [Text(words.model_words(model), "bold" if model == "network" else "")]
-            for table in group:
-                place = next((i for i, score in enumerate(table.scores) if score.model == model), None)
-                score = table.scores[place] if place is not None else None
-                best = place == table.best
-                value = words.number(score.value) + ("*" if best else " ") if score else ""
-                cells.append(Text(value, "bold green" if best else ""))
-                if console.width >= 40:
-                    cells.append(Text(words.interval(score) if score else "", "dim"))
-            shown.add_row(*(_fitting(console, cell) for cell in cells))
-        console.print(shown, highlight=False)
-    _print(console, Text("* best\n", "dim"))
+    shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True, header_style="dim")
+    shown.add_column(f"{tables[0].split} rows", min_width=8, overflow="fold")
+    lines = {}
+    for table in tables:
+        shown.add_column(_fitting(console, Text(f"{table.metric} ")), justify="right", no_wrap=True, overflow="crop")
+        shown.add_column("", justify="left", no_wrap=True, overflow="crop")
+        lines[table.metric] = {line.model: line for line in words.score_lines(table, to=", ")}
+    for model in dict.fromkeys(score.model for table in tables for score in table.scores):
+        cells = [Text(model, "bold" if model == "network" else "")]
+        for table in tables:
+            line = lines[table.metric].get(model)
+            value = line.value + ("*" if line.best else " ") if line else ""
+            cells.append(Text(value, "bold green" if line and line.best else ""))
+            cells.append(Text(f"[{line.interval}] " if line and line.interval else "", "dim"))
+        shown.add_row(*(_fitting(console, cell) for cell in cells))
+    return shown
 
 
 def _chart(console: Console, run: Run) -> None:
@@ -240,4 +246,6 @@ def _parts(text: Text) -> list[Text]:
 
 
 def _print(console: Console, text: Text, wrap: bool = True) -> None:
-    console.print(_fitting(console, text), highlight=False, soft_wrap=not wrap)
+    for line in _fitting(console, text).wrap(console, console.width) if wrap else [_fitting(console, text)]:
+        line.rstrip()
+        console.print(line, highlight=False, soft_wrap=True)

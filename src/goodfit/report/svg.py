@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
 
-from goodfit.plots import CurveChart
+from goodfit.plots import CurveChart, PredictionChart
 from goodfit.plots.palette import LIGHT
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 26, 40
@@ -128,6 +128,41 @@ def curves_svg(chart: CurveChart, width: int = 640, height: int = 300, log: bool
         )
         x -= 36
     out.append("</svg>")
+    return Markup("".join(out))
+
+
+def predictions_svg(chart: PredictionChart, size: int = 420) -> Markup:
+    """Predicted against true as one `<svg>` element, with the line on which both are equal."""
+    low, high = chart.limits
+    margin = 0.04 * (high - low) or 1.0
+    low, high = low - margin, high + margin
+    left, top, inner = 56, 10, size - 66
+
+    def at(true: float, predicted: float) -> tuple[float, float]:
+        return left + inner * (true - low) / (high - low), top + inner * (1 - (predicted - low) / (high - low))
+
+    height = top + inner + 38
+    out = [
+        f'<svg class="gf-chart" role="img" viewBox="0 0 {size} {height}" width="{size}" '
+        f'style="max-width:100%;height:auto" font-size="12" font-family="inherit" fill="currentColor" xmlns="http://www.w3.org/2000/svg">'
+        f"<title>{escape(chart.summary)}</title>"
+    ]
+    for value in ticks(low, high, 6):
+        x, y = at(value, value)
+        out.append(
+            f'<line x1="{left}" x2="{left + inner}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" opacity=".12"/>'
+            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end" opacity=".75">{value:g}</text>'
+            f'<text x="{x:.1f}" y="{top + inner + 16}" text-anchor="middle" opacity=".75">{value:g}</text>'
+        )
+    points = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in map(at, chart.true, chart.predicted))
+    out.append(
+        f'<path d="M{left} {top + inner}L{left + inner} {top}" stroke="{_var("reference")}" stroke-dasharray="6 4"/>'
+        f'<path d="{points}" stroke="{_var("network")}" stroke-width="6" stroke-linecap="round" opacity=".55"/>'
+        f'<text x="{left + inner / 2:.0f}" y="{height - 5}" text-anchor="middle" opacity=".75">'
+        f"true {escape(chart.target)}</text>"
+        f'<text transform="translate(12 {top + inner / 2:.0f}) rotate(-90)" text-anchor="middle" opacity=".75">'
+        f"predicted {escape(chart.target)}</text></svg>"
+    )
     return Markup("".join(out))
 
 

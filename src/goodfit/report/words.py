@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
-from goodfit.plots import ScoreTable
-from goodfit.values import Evidence, Run, Score, Study, Verdict
+from goodfit.plots import ScoreTable, metric_label
+from goodfit.values import Evidence, Run, Study, Verdict
 
 Tone = Literal["good", "attention", "bad", "unknown"]
 
@@ -60,6 +61,16 @@ def number(value: float | None, digits: int = 4) -> str:
     return text.replace("-", "−", 1) if value < 0 else text
 
 
+def percent(share: float) -> str:
+    """A share in whole percent.
+
+    Example:
+        >>> percent(0.256), percent(float("nan"))
+        ('26 %', '–')
+    """
+    return "–" if math.isnan(share) else f"{share:.0%}".replace("%", " %")
+
+
 def count(n: int, noun: str, plural: str = "") -> str:
     """A count with its noun.
 
@@ -88,28 +99,76 @@ def model_words(name: str) -> str:
     return MODELS.get(name, name)
 
 
-def interval(score: Score) -> str:
-    """The 95 % interval of a score, `""` where there is none.
+@dataclass(frozen=True)
+class ScoreLine:
+    """One model's line of a score table, in words: all numbers of a table have the same decimals."""
+
+    model: str
+    value: str
+    interval: str
+    seeds: str
+    best: bool
+
+
+def score_lines(table: ScoreTable, to: str = " – ") -> tuple[ScoreLine, ...]:
+    """The lines of a score table, to be shown as they are.
+
+    Args:
+        table: scores of all models in one metric.
+        to: what stands between the two ends of an interval.
 
     Example:
-        >>> interval(Score("network", "test", "mae", 2.0, 1.8, 2.25))
-        '1.8 – 2.25'
+        >>> from goodfit.plots import score_tables
+        >>> from goodfit.values import Score
+        >>> scores = (Score("network", "test", "mae", 2.0, 1.8, 2.25), Score("mean", "test", "mae", 6.01))
+        >>> table = score_tables(Study((), "regression", scores))[0]
+        >>> [(line.model, line.value, line.interval, line.best) for line in score_lines(table)]
+        [('network', '2.000', '1.80 – 2.25', True), ('mean', '6.010', '', False)]
     """
-    if score.low is None or score.high is None:
-        return ""
-    return f"{number(score.low, 3)} – {number(score.high, 3)}"
+    places = decimals(table.scores[0].value)
+
+    def ends(low: float | None, high: float | None) -> str:
+        if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+            return ""
+        return f"{fixed(low, max(places - 1, 0))}{to}{fixed(high, max(places - 1, 0))}"
+
+    return tuple(
+        ScoreLine(
+            model=score.model,
+            value=fixed(score.value, places),
+            interval=ends(score.low, score.high),
+            seeds=ends(min(score.spread), max(score.spread)) if len(score.spread) > 1 else "",
+            best=place == table.best,
+        )
+        for place, score in enumerate(table.scores)
+    )
 
 
-def spread(score: Score) -> str:
-    """The range over the seeds, `""` for fewer than two.
+def decimals(value: float) -> int:
+    """Decimals that show four significant digits of a number.
 
     Example:
-        >>> spread(Score("network", "test", "mae", 2.0, spread=(2.0, 2.5, 1.9)))
-        '1.9 – 2.5'
+        >>> decimals(2.34567), decimals(0.0123), decimals(98765.4)
+        (3, 5, 0)
     """
-    if len(score.spread) < 2:
-        return ""
-    return f"{number(min(score.spread), 3)} – {number(max(score.spread), 3)}"
+    if not math.isfinite(value) or value == 0:
+        return 3
+    return min(max(3 - math.floor(math.log10(abs(value))), 0), 8)
+
+
+def fixed(value: float, places: int) -> str:
+    """A number with that many decimals; one too large for them as `number` has it.
+
+    Example:
+        >>> fixed(6.0, 3), fixed(-0.0001, 3), fixed(1.5e12, 3)
+        ('6.000', '0.000', '1.5e+12')
+    """
+    if not math.isfinite(value) or abs(value) >= 1e9:
+        return number(value)
+    text = f"{value:,.{places}f}"
+    if not text.strip("-0.,"):
+        text = text.lstrip("-")
+    return text.replace("-", "−")
 
 
 def direction(table: ScoreTable) -> str:
@@ -140,13 +199,24 @@ def run_of(thing: Study | Run) -> Run:
     return thing.run if isinstance(thing, Study) else thing
 
 
+def saved_seed(run: Run) -> tuple[int, float] | None:
+    """Seed and kept epoch of the network with the lowest validation loss, `None` where that is not known."""
+    if run.kept_epoch is None or "val_loss" not in run.curves:
+        return None
+    kept = [(row, int(index)) for row, index in enumerate(run.kept_epoch) if 0 <= index < len(run.epoch)]
+    losses = [float(run.curves["val_loss"][row, index]) for row, index in kept]
+    finite = [(loss, row, index) for loss, (row, index) in zip(losses, kept) if math.isfinite(loss)]
+    if not finite:
+        return None
+    _, row, index = min(finite)
+    return run.seeds[row], float(run.epoch[index])
+
+
 def loss_label(run: Run, standardized: bool) -> str:
     """The label of the loss axis: which loss it is, where that is known."""
     loss = run.recipe.loss if run.recipe else None
     name = loss if isinstance(loss, str) else loss.get("config", {}).get("name") if isinstance(loss, dict) else None
     if not name:
         return "loss"
-    from goodfit.plots import metric_label
-
     words = metric_label(str(name)).replace("_", " ")
     return f"loss ({words}{', standardized target' if standardized else ''})"
