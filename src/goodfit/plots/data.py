@@ -304,7 +304,7 @@ def _with_summary(chart: CurveChart) -> CurveChart:
         first, last, lowest = curve.median[0], curve.median[-1], min(curve.median)
         where = curve.x[curve.median.index(lowest)]
         parts.append(
-            f"{curve.part.capitalize()} {chart.quantity}{of}: {first:.4g} at {unit} {curve.x[0]:g}, {last:.4g} at "
+            f"{curve.part.capitalize()} {metric_label(chart.quantity)}{of}: {first:.4g} at {unit} {curve.x[0]:g}, {last:.4g} at "
             f"{unit} {curve.x[-1]:g}; lowest {lowest:.4g} at {unit} {where:g}."
         )
         if curve.broken:

@@ -67,6 +67,7 @@ def html(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> str:
         study=study,
         run=run,
         about=study.about if study else {},
+        source_name=str(study.about.get("source") or "").replace("\\", "/").rsplit("/", 1)[-1] if study else "",
         target=target_name(study) if study else None,
         task=words.TASKS.get((study.task if study else run.task) or "", ""),
         diagnosis=diagnosis,

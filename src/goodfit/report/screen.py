@@ -160,10 +160,11 @@ def _scores(console: Console, tables: list[ScoreTable]) -> None:
     """All metrics side by side where there is room for them, one below the other where there is not."""
     from rich.text import Text
 
-    rest = list(tables)
+    rest, width = list(tables), console.width
+    unbounded = console.options.update(width=10 * width)
     while rest:
         count = len(rest)
-        while count > 1 and console.measure(_score_table(console, rest[:count])).maximum > console.width:
+        while count > 1 and console.measure(_score_table(console, rest[:count]), options=unbounded).minimum > width:
             count -= 1
         console.print(_score_table(console, rest[:count]), highlight=False)
         rest = rest[count:]

@@ -24,7 +24,7 @@ TONES: dict[Verdict, Tone] = {
 """How good or bad each verdict is."""
 
 MEANINGS: dict[Verdict, str] = {
-    "balanced": "The network fits the training rows and does as well on rows that it has not seen.",
+    "balanced": "The network fits the training rows and holds up on rows that it has not seen.",
     "overfitting": "The network learns the training rows by heart: it gets better on them and not on others.",
     "underfitting": "The network has stopped improving and still misses what the data could tell it.",
     "unfinished": "The network was still getting better when the training ended.",

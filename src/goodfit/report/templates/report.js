@@ -10,7 +10,9 @@
         for (const tag of model.tags ?? []) {
           const [property, variable] = String(tag).split("=");
           const colour = variable && style.getPropertyValue(variable).trim();
-          if (colour) model[property] = model.type.endsWith("Axis") || "grid_line_color" in model || "location" in model || "gradient" in model ? colour : {value: colour};
+          if (!colour) continue;
+          const now = model[property];  // a glyph's colour is an object, as it could also be a column of data
+          model[property] = now !== null && typeof now === "object" ? {value: colour} : colour;
         }
       }
     }
