@@ -42,6 +42,7 @@ _HOME = {
     "read": "goodfit.api",
     "load": "goodfit.api",
     "FitResult": "goodfit.api",
+    "ParquetRows": "goodfit.training.parquet",
     "Change": "goodfit.values",
     "Dataset": "goodfit.values",
     "Diagnosis": "goodfit.values",
@@ -57,6 +58,7 @@ _HOME = {
 if TYPE_CHECKING:
     from goodfit.api import FitResult, diagnose, fit, load, predict, read, train
     from goodfit.errors import GoodfitError, InputError
+    from goodfit.training.parquet import ParquetRows
     from goodfit.values import Change, Dataset, Diagnosis, Finding, Recipe, Run, Study, Trial
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "FitResult",
     "GoodfitError",
     "InputError",
+    "ParquetRows",
     "Recipe",
     "Run",
     "Study",

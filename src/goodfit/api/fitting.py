@@ -46,14 +46,15 @@ def fit(
 
     Args:
         model: a compiled Keras 3 model.
-        x: inputs; this and the arguments to `validation_freq` are those of `model.fit`.
+        x: inputs; this and the arguments to `validation_freq` are those of `model.fit`. Or `goodfit.ParquetRows`: rows
+            and targets are then read from files while it trains.
         y: targets.
         batch_size: rows per step.
         epochs: number of the last epoch.
         verbose: `0`, `1`, `2` or `"auto"`, as in Keras.
         callbacks: Keras callbacks.
         validation_split: the share of the last rows to validate on.
-        validation_data: `(x, y)` or `(x, y, sample_weight)` to validate on.
+        validation_data: `(x, y)` or `(x, y, sample_weight)` to validate on; beside `ParquetRows` also others of these.
         shuffle: `True`, `False` or `"batch"`.
         class_weight: class -> weight.
         sample_weight: a weight per row.
@@ -111,6 +112,8 @@ def fit(
     if not members or min(members) < 0 or len(set(members)) < len(members):
         raise InputError(f"seeds is {seeds!r}.", "Give how many, 1 at least, or a list of different seeds from 0 on.")
     if len(members) > 1:
+        if _from_files(arguments):
+            raise InputError("several seeds are asked for, but the rows are ParquetRows.", "Train one seed at a time.")
         return _fit_seeds(model, members, arguments, checks, report)
     done = _train(model, arguments, checks, engine)
     epoch = np.asarray(done.epoch)
@@ -141,12 +144,24 @@ def _train(model: Any, arguments: dict[str, Any], checks: Literal["on", "off"], 
     from goodfit.training.engine import fit as train_here
 
     backend = keras.backend.backend()
-    if backend == "jax":
-        return train_here(model, **arguments, checks=checks)
-    if engine == "jax":
+    if backend != "jax" and engine == "auto":
+        _say_what_jax_would_gain(backend)
+    if _from_files(arguments):
+        from goodfit.training import stream
+
+        if backend != "jax" and engine == "jax":
+            raise InputError("ParquetRows can't be taken to another process.", 'Leave out engine="jax".')
+        return stream.fit(model, arguments, checks)
+    if backend != "jax" and engine == "jax":
         return in_child.fit(model, arguments, checks)
-    _say_what_jax_would_gain(backend)
     return train_here(model, **arguments, checks=checks)
+
+
+def _from_files(arguments: dict[str, Any]) -> bool:
+    """Whether some of the rows are to be read while it trains."""
+    from goodfit.training.parquet import ParquetRows
+
+    return any(isinstance(arguments[name], ParquetRows) for name in ("x", "validation_data"))
 
 
 @functools.cache

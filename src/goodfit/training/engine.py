@@ -119,10 +119,10 @@ def fit(
         prepared = _prepare(model, arguments, chunk)
         if isinstance(prepared, loops.Plan):
             outcome = loops.train(prepared)
-            return _result(model, began, prepared.engine, prepared.reason, outcome, prepared.compile_seconds, found)
+            return result_of(model, began, prepared.engine, prepared.reason, outcome, prepared.compile_seconds, found)
         reason = prepared
     outcome = _train_by_keras(model, arguments)
-    return _result(model, began, "keras", reason, outcome, 0.0, found)
+    return result_of(model, began, "keras", reason, outcome, 0.0, found)
 
 
 def _unusual(arguments: Mapping[str, Any]) -> str:
@@ -232,7 +232,7 @@ def _train_by_keras(model: keras.Model, arguments: Mapping[str, Any]) -> Outcome
     return "stopped" if model.stop_training else "finished"
 
 
-def _result(
+def result_of(
     model: keras.Model,
     began: float,
     engine: Engine,
@@ -241,6 +241,7 @@ def _result(
     compile_seconds: float,
     warnings: tuple[str, ...],
 ) -> EngineResult:
+    """The result of a training that has just ended, from what Keras's `History` has recorded of it."""
     recorded = model.history
     losses = recorded.history.get("loss", [])
     if outcome in ("finished", "stopped") and losses and not np.all(np.isfinite(losses[-1])):
