@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import operator
 import os
 import queue
 import signal
@@ -71,7 +72,7 @@ class Link:
 
 
 class Relay(keras.callbacks.Callback):
-    """Tells the other process of each epoch.
+    """Gives the model the state it was sent in, when all of it is built; then tells the other process of each epoch.
 
     Args:
         link: to that process.
@@ -81,11 +82,21 @@ class Relay(keras.callbacks.Callback):
     def __init__(self, link: Link, callbacks: str) -> None:
         super().__init__()
         self._link = link
+        self._state = link.job["state"]
         self._callbacks = callbacks
         self.goodfit_passive = callbacks == "none"
         self.goodfit_replayable = callbacks == "replayable"
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        model: Any = self.model
+        own = [[tuple(v.shape) for v in group] for group in program.variables(model)]
+        if own != [[value.shape for value in group] for group in self._state]:
+            raise InputError(
+                "the model that its config gives on JAX has other variables than the model itself.",
+                "Make get_config and build tell all of its layers, or leave engine out.",
+            )
+        set_numpy_state(model, self._state)
+        self._state = None
         self._link.send({"event": "start"})
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -111,7 +122,7 @@ class Relay(keras.callbacks.Callback):
 
 
 def rebuild(job: Any) -> keras.Model:
-    """The model of a job, compiled and in the state it was sent in.
+    """The model of a job, compiled, and built where it was; what `fit` builds itself, it draws a batch for.
 
     Raises:
         InputError: it can't be rebuilt from its config.
@@ -121,23 +132,17 @@ def rebuild(job: Any) -> keras.Model:
     keras.config.set_image_data_format(job["image_data_format"])
     keras.config.set_dtype_policy(job["dtype_policy"])
     try:
-        custom = {name: getattr(importlib.import_module(module), of) for name, module, of in job["custom"]}
-        model = keras.saving.deserialize_keras_object(job["model"], custom_objects=custom)
-        model.compile_from_config(job["compile"])
-        keras_internals.build_for(model, job["batch"])
+        custom = {name: operator.attrgetter(of)(importlib.import_module(module)) for name, module, of in job["custom"]}
+        with keras.saving.custom_object_scope(custom):
+            model = keras.saving.deserialize_keras_object(job["model"])
+            model.compile_from_config(job["compile"])
+        if job["built"]:
+            keras_internals.build_for(model, job["batch"])
     except Exception as problem:
         raise InputError(
             f"the model can't be rebuilt on JAX from its config: {type(problem).__name__}: {problem}",
             "Give its own classes a get_config in a module that can be imported, or leave engine out.",
         ) from problem
-    own = [[tuple(v.shape) for v in group] for group in program.variables(model)]
-    given = [[value.shape for value in group] for group in job["state"]]
-    if own != given:
-        raise InputError(
-            "the model that its config gives on JAX has other variables than the model itself.",
-            "Make get_config and build tell all of its layers, or leave engine out.",
-        )
-    set_numpy_state(model, job["state"])
     return model
 
 

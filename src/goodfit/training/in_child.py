@@ -69,6 +69,7 @@ def fit(model: keras.Model, arguments: Mapping[str, Any], checks: str = "on") ->
     kind = "none" if not users else "replayable" if all(map(keras_internals.replayable, users)) else "any"
     job = {**_describe(model), "callbacks": kind, "arguments": _data(arguments)}
     job["batch"] = _first_batch(job["arguments"])
+    job["built"] = keras_internals.built(model)
     keras_internals.build_for(model, job["batch"])
     steps = _steps(job["arguments"])
     callbacks = keras_internals.callback_list(
@@ -167,24 +168,22 @@ def _portable(config: Any) -> Any:
 
 def _custom(model: keras.Model, *configs: Any) -> set[tuple[str, str, str]]:
     """The model's own classes and functions: the name Keras knows each by, its module, its name there."""
-    functions = {function.__name__: function for function in _functions(model)}
+    own = _own(model)
     found: set[tuple[str, str, str]] = set()
     for part in _parts(configs):
-        name, module = part["class_name"], part.get("module") or ""
+        name, module, known_as = part["class_name"], part.get("module"), part.get("registered_name")
         if name == "__lambda__":
             raise _not_rebuildable("it holds a lambda")
         if name == "function":
-            function = functions.get(part["config"])
-            if function is None:
-                continue
-            name, module, known_as = function.__qualname__, function.__module__, part["config"]
-        else:
-            known_as = part.get("registered_name") or name
-        if not module or module == "builtins" or module.split(".")[0] == "keras":
+            name = known_as = part["config"]
+        elif module and module.split(".")[0] in ("keras", "builtins"):
             continue
-        if module == "__main__" or "<locals>" in name:
+        if name not in own:
+            continue  # Keras's own, or the child says that it is not to be found
+        module, place = own[name]
+        if module == "__main__" or "<" in place:
             raise _not_rebuildable(f"{name} is defined in the script or notebook itself or inside a function")
-        found.add((known_as, module, name))
+        found.add((known_as or name, module, place))
     return found
 
 
@@ -200,12 +199,18 @@ def _parts(config: Any) -> Iterator[dict[str, Any]]:
             yield from _parts(part)
 
 
-def _functions(model: keras.Model) -> Iterator[types.FunctionType]:
-    """The functions among the arguments of the model's layers and of `compile` that are not Keras's own."""
-    held = [value for layer in keras_internals.all_layers(model) for value in vars(layer).values()]
-    for value in [*held, *keras_internals.compile_arguments(model)]:
-        if isinstance(value, types.FunctionType) and not value.__module__.startswith("keras."):
-            yield value
+def _own(model: keras.Model) -> dict[str, tuple[str, str]]:
+    """Module and place of the classes and functions that are not Keras's own, among the model's layers, their settings
+    and the arguments of `compile`, by name."""
+    layers = keras_internals.all_layers(model)
+    settings = [value for layer in layers for value in vars(layer).values()]
+    kinds = (types.FunctionType, type)
+    found = {}
+    for value in [*layers, *settings, *keras_internals.compile_arguments(model)]:
+        one = value if isinstance(value, kinds) else type(value)
+        if one.__module__.split(".")[0] not in ("keras", "builtins"):
+            found[one.__name__] = (one.__module__, one.__qualname__)
+    return found
 
 
 def _data(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,7 +218,7 @@ def _data(arguments: Mapping[str, Any]) -> dict[str, Any]:
     sent = {name: arguments[name] for name in _PLAIN}
     if isinstance(sent["class_weight"], Mapping):
         sent["class_weight"] = {int(k): float(v) for k, v in sent["class_weight"].items()}
-    if not isinstance(sent["validation_freq"], int):
+    if isinstance(sent["validation_freq"], (list, tuple, np.ndarray)):
         sent["validation_freq"] = [int(epoch) for epoch in sent["validation_freq"]]
     for name in ("x", "y", "sample_weight", "validation_data"):
         sent[name] = keras_internals.numpy_arrays(arguments[name])

@@ -174,6 +174,12 @@ def build_for(model: keras.Model, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
+def built(model: keras.Model) -> bool:
+    """Whether model, loss and metrics are built: otherwise `fit` on JAX builds them for a batch that it draws."""
+    parts = [part for part in (model._compile_metrics, model._compile_loss) if part is not None]
+    return all(layer.built for layer in [*model._flatten_layers(), *parts])
+
+
 def callback_list(model: keras.Model, callbacks: Any, verbose: Any, epochs: int, steps: int) -> Any:
     """The callbacks in Keras's own container, with its history and progress bar."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
