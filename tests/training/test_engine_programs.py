@@ -162,6 +162,7 @@ def test_another_process_finds_the_program_and_two_may_share_the_folder(tmp_path
     assert float(second[1]) < 0.5 * min(float(line[1]) for line in first)
 
 
+@pytest.mark.slow
 def test_a_broken_entry_is_compiled_anew(tmp_path):
     (whole,) = run_script(tmp_path)
     for path in entries(tmp_path):

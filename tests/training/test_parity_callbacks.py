@@ -32,14 +32,13 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in ("early-stopping-best", "plateau-and-stop") else slow) for n in KNOWN]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "plateau-and-stop" else slow) for n in KNOWN])
 def test_known_callbacks_run_in_chunks(parity, rows, name):
     x, y = rows(70)
     parity(model, lambda _: dict(x=x, y=y, epochs=40, batch_size=16, validation_split=0.3, callbacks=KNOWN[name]()))
 
 
+@slow
 def test_known_callbacks_where_states_are_too_large_run_per_epoch(parity, rows, monkeypatch):
     from goodfit.training import chunk
 
@@ -53,6 +52,7 @@ def test_known_callbacks_where_states_are_too_large_run_per_epoch(parity, rows, 
     assert "memory" in results[0].engine_reason
 
 
+@slow
 def test_csv_logger(parity, rows, tmp_path):
     x, y = rows()
     names = iter(["stock.csv", "ours.csv"])
@@ -99,7 +99,7 @@ class TestRecorder(Recorder):
         self.note("test ends", logs)
 
 
-@pytest.mark.parametrize("kind", [Recorder, TestRecorder])
+@pytest.mark.parametrize("kind", [pytest.param(Recorder, marks=slow), TestRecorder])
 def test_callbacks_see_what_they_see_in_keras(parity, rows, kind):
     x, y = rows()
     told = [[], []]
@@ -136,9 +136,7 @@ class Meddler(callbacks.Callback):
             self.model.stop_training = True
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"stop_at": 2}, *(pytest.param({"stop_at": 2, "when": "begin"}, id=s) for s in ("begin",))]
-)
+@pytest.mark.parametrize("arguments", [pytest.param({}, marks=slow), {"stop_at": 2}, {"stop_at": 2, "when": "begin"}])
 @pytest.mark.parametrize("shuffle", [True, pytest.param("batch", marks=slow), pytest.param(False, marks=slow)])
 def test_a_callback_that_meddles(parity, rows, arguments, shuffle):
     x, y = rows()
@@ -151,6 +149,7 @@ def test_a_callback_that_meddles(parity, rows, arguments, shuffle):
     )
 
 
+@slow
 def test_learning_rate_scheduler(parity, rows):
     x, y = rows()
     parity(
@@ -162,6 +161,7 @@ def test_learning_rate_scheduler(parity, rows):
     )
 
 
+@slow
 def test_model_checkpoint(parity, rows, tmp_path):
     x, y = rows()
     names = iter(["stock.weights.h5", "ours.weights.h5"])
@@ -238,6 +238,7 @@ def test_lambda_callback(parity, rows):
     assert seen[:3] == seen[3:]
 
 
+@slow
 def test_batch_level_callbacks_are_left_to_keras(parity, rows):
     x, y = rows()
     seen = []
@@ -251,6 +252,7 @@ def test_batch_level_callbacks_are_left_to_keras(parity, rows):
     assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
 
 
+@slow
 def test_an_error_in_a_callback_leaves_the_epochs_weights(rows):
     from goodfit.training import engine
 
@@ -271,7 +273,7 @@ def test_an_error_in_a_callback_leaves_the_epochs_weights(rows):
     assert left[0] == left[1]
 
 
-@pytest.mark.parametrize("verbose", [1, 2, "auto"])
+@pytest.mark.parametrize("verbose", [1, *(pytest.param(v, marks=slow) for v in (2, "auto"))])
 def test_progress_reads_as_in_keras(rows, capsys, verbose):
     """The same lines, but for times and the bars between the first and the last of an epoch."""
     import re

@@ -34,7 +34,7 @@ OPTIONS = {
     "class-weight": {"class_weight": {0: 0.3, 1: 2.0}, "epochs": 3},
     "many-epochs": {"epochs": 60, "batch_size": 16, "validation_split": 0.2},
 }
-FAST = {"no-shuffle", "batch-shuffle", "validation-freq", "initial-epoch", "no-epochs", "many-epochs"}
+FAST = {"batch-shuffle", "validation-freq", "initial-epoch"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else slow) for n in OPTIONS])
@@ -57,6 +57,7 @@ def test_weights(parity, rows):
     )
 
 
+@slow
 def test_a_chunk_of_few_epochs_changes_nothing(rows):
     from goodfit.training import engine
 
@@ -82,7 +83,7 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in ("frames", "integers") else slow) for n in INPUTS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "frames" else slow) for n in INPUTS])
 @pytest.mark.parametrize("split", [0.0, pytest.param(0.2, marks=slow)])
 def test_input(parity, rows, name, split):
     x, y = INPUTS[name](*rows())
@@ -112,7 +113,7 @@ BY_KERAS = {
 }
 
 
-@pytest.mark.parametrize("name", BY_KERAS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "pydataset" else slow) for n in BY_KERAS])
 def test_left_to_keras(parity, rows, name):
     x, y = rows()
     give, reason = BY_KERAS[name]
@@ -120,6 +121,7 @@ def test_left_to_keras(parity, rows, name):
     assert reason in results[0].engine_reason
 
 
+@slow
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -160,6 +162,7 @@ def test_an_untested_version_of_keras_is_left_to_itself(rows, monkeypatch):
 # Several fits in turn ------------------------------------------------------------------------------------------------
 
 
+@slow
 def test_a_second_fit_goes_on(parity, rows):
     x, y = rows()
     one = {"x": x, "y": y, "epochs": 2, "validation_split": 0.2}
@@ -176,6 +179,7 @@ def test_compile_again(parity, rows):
     parity(model, lambda _: one, again, lambda _: one)
 
 
+@slow
 def test_freeze_and_compile_again(parity, rows):
     x, y = rows()
 
@@ -204,6 +208,7 @@ def test_another_learning_rate_or_seed_compiles_nothing(parity, rows):
     assert results[1].compile_seconds == 0
 
 
+@slow
 def test_other_rows_in_a_second_fit(parity, rows):
     parity(
         model,

@@ -72,7 +72,7 @@ def built(model):
     return model
 
 
-@pytest.mark.parametrize("make", [mlp, dropout, batch_normalization, cnn])
+@pytest.mark.parametrize("make", [mlp, dropout, batch_normalization, pytest.param(cnn, marks=pytest.mark.slow)])
 def test_equals_model_fit_bit_for_bit(make):
     x, y = rows()
     vx, vy = rows(11, seed=1)
@@ -119,7 +119,7 @@ def test_fewer_rows_than_a_batch():
     equal(program.read_state(one), state)
 
 
-@pytest.mark.parametrize("make", [mlp, dropout, cnn])
+@pytest.mark.parametrize("make", [dropout, *(pytest.param(m, marks=pytest.mark.slow) for m in (mlp, cnn))])
 def test_members_under_vmap_equal_single_runs(make):
     x, y = rows()
     model = built(compiled(make))

@@ -242,29 +242,26 @@ def _epochs(plan: Plan, first: int) -> dict[str, Any]:
     reset = program.read_state(model)[3]
     own_reset = keras_internals.has_own_reset(model)
     logs: dict[str, Any] = {}
-    for epoch in range(first, plan.epochs):
-        if own_reset:
-            model.reset_metrics()
-        else:
-            keras_internals.set_values(model.metrics_variables, reset)
-        callbacks.on_epoch_begin(epoch)
-        rows = _first_batch(plan.rows) if model.stop_training else plan.rows
-        orders = chunks.orders_of(rows, 1, 1)
-        with Postponed() as interrupt:
-            logs = _train_one(plan, rows, orders, plan.evaluates(epoch))
-        if plan.splits_validation and plan.evaluates(epoch):
-            callbacks.on_test_begin()
-            with Postponed() as second:
+    with Postponed() as interrupt:
+        for epoch in range(first, plan.epochs):
+            if interrupt.requested:
+                raise KeyboardInterrupt
+            if own_reset:
+                model.reset_metrics()
+            else:
+                keras_internals.set_values(model.metrics_variables, reset)
+            callbacks.on_epoch_begin(epoch)
+            rows = _first_batch(plan.rows) if model.stop_training else plan.rows
+            logs = _train_one(plan, rows, chunks.orders_of(rows, 1, 1), plan.evaluates(epoch))
+            if plan.splits_validation and plan.evaluates(epoch):
+                callbacks.on_test_begin()
                 validated = _validate_one(plan)
-            interrupt.requested |= second.requested
-            tested = {name.removeprefix("val_"): value for name, value in validated.items()}
-            callbacks.on_test_end(keras_internals.plain_logs(tested))
-            logs.update(keras_internals.plain_logs(validated))
-        callbacks.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
-        if interrupt.requested:
-            raise KeyboardInterrupt
+                tested = {name.removeprefix("val_"): value for name, value in validated.items()}
+                callbacks.on_test_end(keras_internals.plain_logs(tested))
+                logs.update(keras_internals.plain_logs(validated))
+            callbacks.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
     return logs
 
 
