@@ -14,7 +14,7 @@ Part = Literal["training", "validation"]
 MOST_POINTS = 400
 """Epochs drawn of one curve at most; a longer curve is thinned to the extremes of equal stretches."""
 
-MOST_SEED_POINTS = 6000
+MOST_SEED_POINTS = 1600
 """Points drawn at most of all seeds' lines of one curve together."""
 
 MOST_SEEDS = 32
@@ -304,8 +304,8 @@ def _with_summary(chart: CurveChart) -> CurveChart:
         first, last, lowest = curve.median[0], curve.median[-1], min(curve.median)
         where = curve.x[curve.median.index(lowest)]
         parts.append(
-            f"{curve.part.capitalize()} {metric_label(chart.quantity)}{of}: {first:.4g} at {unit} {curve.x[0]:g}, {last:.4g} at "
-            f"{unit} {curve.x[-1]:g}; lowest {lowest:.4g} at {unit} {where:g}."
+            f"{curve.part.capitalize()} {metric_label(chart.quantity)}{of}: {first:.4g} at {unit} {curve.x[0]:g}, "
+            f"{last:.4g} at {unit} {curve.x[-1]:g}; lowest {lowest:.4g} at {unit} {where:g}."
         )
         if curve.broken:
             seed, epoch = min(curve.broken, key=lambda pair: pair[1])

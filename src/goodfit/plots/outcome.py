@@ -9,7 +9,7 @@ import numpy as np
 from goodfit.plots.data import metric_label
 from goodfit.values import Score, Study
 
-MOST_ROWS = 2000
+MOST_ROWS = 1000
 """Test rows drawn at most in predicted against true; the largest errors are always among them."""
 
 
@@ -25,7 +25,7 @@ class ScoreTable:
         greater_is_better: which direction is better.
         scores: network first, then the baselines.
         best: the place of the best score.
-        within_noise: whether the network's 95 % interval holds the best score, where another model has it.
+        within_noise: whether the best score of the other models lies within the network's 95 % interval.
     """
 
     metric: str
@@ -124,7 +124,9 @@ def _score_table(scores: list[Score]) -> ScoreTable:
     finite = [sign * s.value if np.isfinite(s.value) else np.inf for s in scores]
     best = int(np.argmin(finite))
     low, high = first.low, first.high
-    within = best != 0 and low is not None and high is not None and low <= scores[best].value <= high
+    others = [place for place in range(1, len(scores)) if np.isfinite(finite[place])]
+    rival = scores[min(others, key=lambda place: finite[place])].value if others else np.nan
+    within = low is not None and high is not None and bool(low <= rival <= high)
     return ScoreTable(
         metric=first.metric,
         label=metric_label(first.metric),

@@ -36,7 +36,7 @@ def notebook(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> s
         word = diagnosis.verdict.replace("-", " ").capitalize()
         parts.append(
             Markup(
-                '<p style="margin:.2em 0"><span style="opacity:.7">{}</span><br><b style="font-size:1.35em;'
+                '<p style="margin:.2em 0"><span style="opacity:.7">{}</span><br/><b style="font-size:1.35em;'
                 'border-left:.25em solid {};padding-left:.4em">{}</b></p><p style="margin:.2em 0 .6em">{}</p>'
             ).format(name, colour, word, diagnosis.reason)
         )

@@ -51,7 +51,7 @@ def predictions_items(chart: PredictionChart) -> tuple[dict[str, Any], dict[str,
     unit = f" ({chart.unit})" if chart.unit and chart.unit != chart.target else ""
     predicted = f"predicted {chart.target}{unit}"
     equal = _figure("test rows", f"true {chart.target}{unit}", predicted, "linear")
-    equal.x_range = equal.y_range = Range1d(low - margin, high + margin)
+    equal.x_range = equal.y_range = Range1d(start=low - margin, end=high + margin)
     error = _figure("residuals", predicted, f"error: predicted − true{unit}", "linear")
     equal.sizing_mode = error.sizing_mode = "scale_width"
     equal.aspect_ratio = error.aspect_ratio = 1.1
@@ -72,11 +72,11 @@ def predictions_items(chart: PredictionChart) -> tuple[dict[str, Any], dict[str,
 
 def _curve_sources(curve: Curve) -> tuple[ColumnDataSource, ColumnDataSource]:
     """The median with its band, and the seeds; figures share them."""
-    median: dict[str, Any] = {"x": list(curve.x), "median": _short(curve.median)}
+    median: dict[str, Any] = {"x": _short(curve.x), "median": _short(curve.median)}
     if curve.low:
         median |= {"low": _short(curve.low), "high": _short(curve.high)}
     lines = {
-        "xs": [list(line.x) for line in curve.seeds],
+        "xs": [_short(line.x) for line in curve.seeds],
         "ys": [_short(line.y) for line in curve.seeds],
         "seed": [line.seed for line in curve.seeds],
     }
@@ -182,4 +182,4 @@ def _themed(model: Any, colour: str) -> Any:
 
 def _short(values: tuple[float, ...]) -> list[float]:
     """Five significant digits are more than a screen shows, and keep the file small."""
-    return [float(f"{value:.5g}") for value in values]
+    return [int(value) if value.is_integer() and abs(value) < 1e15 else float(f"{value:.5g}") for value in values]

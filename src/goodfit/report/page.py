@@ -30,11 +30,14 @@ from goodfit.values import Diagnosis, Run, Study
 MOST_CHARTS = 4
 """Quantities with learning curves in a report; further ones are named."""
 
-MOST_COLUMNS = 300
+MOST_COLUMNS = 200
 """Lines of the table of columns; further ones are counted."""
 
 GROUPED_FROM = 24
 """A table with more columns than this shows neighbours that were treated alike as one line."""
+
+MOST_JSON = 40_000
+"""Characters of the recipe's JSON in a report; a longer one is left to the run's folder."""
 
 MOST_CLASSES = 25
 """Classes of a confusion matrix that is shown whole; with more, the most frequent mistakes are listed."""
@@ -245,7 +248,7 @@ def _ladder(study: Study) -> list[dict[str, Any]]:
 def _recipe_json(run: Run) -> str:
     """The whole recipe as JSON, `""` where it is unknown or too long to show."""
     text = json.dumps(run.recipe.to_dict(), indent=2, ensure_ascii=False) if run.recipe else ""
-    return text if len(text) < 100_000 else ""
+    return text if len(text) < MOST_JSON else ""
 
 
 def _provenance(run: Run, study: Study | None) -> list[tuple[str, str]]:

@@ -105,11 +105,14 @@ def brief(value: Any) -> str:
         config = value.get("config")
         if isinstance(config, str):
             return config
-        items = config.items() if isinstance(config, Mapping) else ()
+        config = config if isinstance(config, Mapping) else {}
         told = ", ".join(
             f"{key.replace('_', ' ')} {brief(item)}"
-            for key, item in items
-            if item is not None and item is not False and key not in ("name", "dtype", "seed", "loss_scale_factor")
+            for key, item in config.items()
+            if item is not None
+            and item is not False
+            and key not in ("name", "dtype", "seed", "loss_scale_factor")
+            and (not key.startswith("ema_") or config.get("use_ema"))
         )
         return f"{value['class_name']} ({told})" if told else str(value["class_name"])
     if isinstance(value, (list, tuple)):

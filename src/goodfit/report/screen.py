@@ -175,24 +175,31 @@ def _scores(console: Console, tables: list[ScoreTable]) -> None:
 
 
 def _score_table(console: Console, tables: list[ScoreTable]) -> Table:
+    """Models by metrics; only the models' names may wrap."""
     from rich.table import Table
     from rich.text import Text
 
+    models = list(dict.fromkeys(score.model for table in tables for score in table.scores))
     shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True, header_style="dim")
-    shown.add_column(f"{tables[0].split} rows", min_width=8, overflow="fold")
-    lines = {}
+    shown.add_column(f"{tables[0].split} rows", min_width=min(8, max(map(len, models))), overflow="fold")
+    rows = [[Text(model, "bold" if model == "network" else "")] for model in models]
     for table in tables:
-        shown.add_column(_fitting(console, Text(f"{table.metric} ")), justify="right", no_wrap=True, overflow="crop")
-        shown.add_column("", justify="left", no_wrap=True, overflow="crop")
-        lines[table.metric] = {line.model: line for line in words.score_lines(table, to=", ")}
-    for model in dict.fromkeys(score.model for table in tables for score in table.scores):
-        cells = [Text(model, "bold" if model == "network" else "")]
-        for table in tables:
-            line = lines[table.metric].get(model)
-            value = line.value + ("*" if line.best else " ") if line else ""
-            cells.append(Text(value, "bold green" if line and line.best else ""))
-            cells.append(Text(f"[{line.interval}] " if line and line.interval else "", "dim"))
-        shown.add_row(*(_fitting(console, cell) for cell in cells))
+        lines = {line.model: line for line in words.score_lines(table, to=", ")}
+        values, intervals = [], []
+        for model in models:
+            line = lines.get(model)
+            best = line is not None and line.best
+            values.append(Text(line.value + ("*" if best else " ") if line else "", "bold green" if best else ""))
+            intervals.append(Text(f"[{line.interval}]" if line and line.interval else "", "dim"))
+        head = _fitting(console, Text(f"{table.metric} "))
+        widest = max(len(head), *(len(value) for value in values))
+        shown.add_column(head, justify="right", no_wrap=True, min_width=widest, overflow="crop")
+        widest = max(len(bounds) for bounds in intervals)
+        shown.add_column("", no_wrap=True, min_width=widest, overflow="crop")
+        for row, value, bounds in zip(rows, values, intervals):
+            row += [value, bounds]
+    for row in rows:
+        shown.add_row(*(_fitting(console, cell) for cell in row))
     return shown
 
 

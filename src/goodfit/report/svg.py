@@ -10,6 +10,9 @@ from markupsafe import Markup, escape
 from goodfit.plots import CurveChart, PredictionChart
 from goodfit.plots.palette import LIGHT
 
+MOST_POINTS = 800
+"""Points of all seeds' light lines of one curve together: more than a small drawing has room for adds nothing."""
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 26, 40
 
 
@@ -93,7 +96,7 @@ def curves_svg(chart: CurveChart, width: int = 640, height: int = 300, log: bool
             _, y = at(x0, value)
             out.append(
                 f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_var("reference")}" '
-                f'stroke-dasharray="2 3"/><text x="{width - _RIGHT}" y="{y - 4:.1f}" text-anchor="end" font-size="11" '
+                f'stroke-dasharray="2 3"/><text x="{_LEFT + 0.3 * inner_w:.0f}" y="{y - 4:.1f}" font-size="11" '
                 f'opacity=".8">{escape(name)}</text>'
             )
     if chart.kept_epoch is not None:
@@ -111,7 +114,7 @@ def curves_svg(chart: CurveChart, width: int = 640, height: int = 300, log: bool
             band = [*zip(curve.x, curve.low), *reversed([*zip(curve.x, curve.high)])]
             out.append(f'<polygon fill="{colour}" opacity=".14" points="{_points(band, at)}"/>')
         for seed in curve.seeds:
-            pairs = _thin([*zip(seed.x, seed.y)])
+            pairs = _thin([*zip(seed.x, seed.y)], max(MOST_POINTS // len(curve.seeds), 20))
             out.append(f'{line} stroke-width=".7" opacity=".3" points="{_points(pairs, at)}"/>')
         out.append(f'{line} stroke-width="2.2"{dash} points="{_points([*zip(curve.x, curve.median)], at)}"/>')
         if len(curve.x) == 1:
@@ -172,9 +175,9 @@ def _var(name: str) -> str:
 
 
 def _points(pairs: Sequence[tuple[float, float]], at: Callable[[float, float], tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*pair) for pair in pairs))
+    return " ".join(f"{x:.0f},{y:.1f}" for x, y in (at(*pair) for pair in pairs))
 
 
-def _thin(pairs: list[tuple[float, float]], most: int = 200) -> list[tuple[float, float]]:
+def _thin(pairs: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
     """A light line needs no more points than the drawing has room for."""
     return pairs[:: math.ceil(len(pairs) / most)] if len(pairs) > most else pairs

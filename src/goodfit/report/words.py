@@ -182,11 +182,12 @@ def judgement(table: ScoreTable) -> str:
     if len(table.scores) < 2 or network.model != "network":
         return ""
     name = model_words(best.model).capitalize()
+    noise = ", but within the network's 95 % interval: no clear difference."
     if table.best == 0:
-        return "The network has the best score."
-    if table.within_noise:
-        return f"{name} is ahead, but within the network's 95 % interval: no clear difference."
-    return f"{name} is better than the network."
+        return "The network has the best score" + (
+            ", but the next one lies within its 95 % interval: no clear difference." if table.within_noise else "."
+        )
+    return f"{name} is ahead{noise}" if table.within_noise else f"{name} is better than the network."
 
 
 def title_of(thing: Study | Run) -> str:
