@@ -205,10 +205,11 @@ def digits_study() -> Study:
                 curves[prefix + "accuracy"][row, epoch] = accuracy_score(y[part], p.argmax(axis=1))
         outputs.append(network.predict_proba(x[test]))
     guess = [o.argmax(axis=1) for o in outputs]
+    saved = int(curves["val_loss"].min(axis=1).argmin())
     accuracies = tuple(float(accuracy_score(y[test], g)) for g in guess)
-    low, high = _interval(accuracy_score, y[test], guess[0])
+    low, high = _interval(accuracy_score, y[test], guess[saved])
     scores = (
-        Score("network", "test", "accuracy", accuracies[0], low, high, "", True, accuracies),
+        Score("network", "test", "accuracy", accuracies[saved], low, high, "", True, accuracies),
         Score(
             "prior", "test", "accuracy", float((y[test] == np.bincount(y[train]).argmax()).mean()), None, None, "", True
         ),
@@ -230,7 +231,7 @@ def digits_study() -> Study:
         trials=(Trial(run, diagnosis),),
         task="multiclass",
         scores=scores,
-        predictions={"row": test, "true": y[test], "predicted": guess[0], "probability": outputs[0]},
+        predictions={"row": test, "true": y[test], "predicted": guess[saved], "probability": outputs[saved]},
         about={
             "target": "digit",
             "classes": [str(n) for n in range(10)],
