@@ -79,7 +79,6 @@ INPUTS = {
     "mixed-frame": lambda x, y: (pd.DataFrame(x).assign(k=(x[:, 0] > 0).astype("int64")).iloc[:, 1:], pd.DataFrame(y)),
     "jax": lambda x, y: (keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)),
     "not-contiguous": lambda x, y: (np.asfortranarray(x), y[::1]),
-    "lists-of-arrays": lambda x, y: ([x], [y]),
 }
 
 

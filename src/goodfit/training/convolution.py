@@ -3,7 +3,9 @@
 On CPU, XLA brings convolutions to the layout of its fast routine only where they stand outside of loops; the gradients
 of a convolution inside a `lax.scan` miss it and are several times slower. Here each one is written in that layout
 (batch, spatial dimensions, channels) from the start, with transposes around it. The gradient of max-pooling is a
-sequential routine, ten times slower than the same choice written with comparisons. The arithmetic stays the same.
+sequential routine, ten times slower than the same choice written with comparisons. The arithmetic stays the same, and
+so do the numbers, bit for bit; but for convolutions whose channels form two groups or more: there XLA takes other
+routines, and the last bit may differ.
 """
 
 from __future__ import annotations
