@@ -124,7 +124,7 @@ def train(
         roles = tuple(column for column in (group, time) if column)
         found = tables.inspect(raw, target, task=task, categorical=categorical, numeric=numeric, drop=drop, roles=roles)
         say(f"{len(raw.frame)} rows, {len(raw.frame.columns)} columns; {found.reason}")
-    _import_training_meanwhile()
+    _import_meanwhile(folder is not None)
     with _stage("prepare", report) as say:
         test_table = None if test is None else tables.read(test, **reading)
         parts = tables.split(
@@ -379,15 +379,19 @@ def _stage(name: str, report: Report) -> Iterator[Any]:
     report(Progress(name, text=said[-1] if said else "", finished=True))
 
 
-def _import_training_meanwhile() -> None:
-    """Import Keras and JAX, some seconds' work, in a thread while the table is prepared."""
+def _import_meanwhile(saved: bool) -> None:
+    """Import Keras and JAX, and what the report needs, some seconds' work, in a thread beside the job."""
 
     def load() -> None:
         from goodfit.training import networks, population, sanity
 
+        if saved:
+            import bokeh.plotting
+
+            del bokeh
         del networks, population, sanity
 
-    threading.Thread(target=load, name="import training", daemon=True).start()
+    threading.Thread(target=load, name="imports", daemon=True).start()
 
 
 def _check_arguments(
