@@ -6,7 +6,8 @@ Five tables, eight splits each (60 % training, 20 % validation, 20 % test rows).
 `goodfit.train` keeps: the best of eight seeds by validation loss, every seed at its best epoch. scikit-learn's
 multilayer perceptron runs with its default settings on the same prepared inputs and (standardized) target, once on the
 training rows and once on training and validation rows together, which it has no other use for. Linear model and
-gradient boosting are the baselines of `goodfit.train`. How the default network was chosen is told in `goodfit.training.networks.mlp`.
+gradient boosting are the baselines of `goodfit.train`. `goodfit.training.networks.mlp` says how the default network was
+chosen.
 Loss: mean squared error of the standardized target, or cross-entropy in nats.
 """
 

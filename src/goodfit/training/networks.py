@@ -23,8 +23,8 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     from overconfidence; AdamW (Loshchilov and Hutter 2019) at Adam's default rate with a weight decay of 0.3 or 1;
     early stopping on the validation loss with the best epoch's weights kept. Width, activation and dropout were chosen
     on other small tables (Boston, Carseats, Hitters, College, OJ, Fashion-MNIST at 8 by 8 pixels); the decay on those
-    and on other splits of Auto MPG and wine than `benchmarks/quality` scores. The output layer starts with small weights
-    and a bias at the mean or the prior of the training rows, so that the initial loss is chance's.
+    and on other splits of Auto MPG and wine than `benchmarks/quality` scores. The output layer starts with small
+    weights and a bias at the mean or the prior of the training rows, so that the initial loss is chance's.
 
     Args:
         dataset: prepared rows; sizes and the prior are taken from its training rows.
