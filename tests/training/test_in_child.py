@@ -220,6 +220,21 @@ def test_ctrl_c_brings_back_the_last_whole_epochs(rows):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@slow
+@pytest.mark.parametrize("seconds", [(0.5,), (3.0,), (3.0, 3.5)])
+def test_ctrl_c_before_the_first_epoch_leaves_the_model(rows, seconds):
+    x, y = rows(70)
+    model = network()
+    before = model.get_weights()
+    for wait in seconds:  # while the process imports, rebuilds or compiles; a second one does not wait for it
+        threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)).start()
+    done = train(model, x=x, y=y, epochs=10_000_000)
+    assert done.outcome == "interrupted"
+    if not done.epoch:
+        assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def lambda_layer():
     made = keras.Sequential([keras.Input((6,)), layers.Lambda(lambda x: x + 1), layers.Dense(1)])
     made.compile("sgd", "mse")

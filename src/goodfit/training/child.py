@@ -82,7 +82,7 @@ class Relay(keras.callbacks.Callback):
     def __init__(self, link: Link, callbacks: str) -> None:
         super().__init__()
         self._link = link
-        self._state = link.job["state"]
+        self._state: Any = link.job["state"]
         self._callbacks = callbacks
         self.goodfit_passive = callbacks == "none"
         self.goodfit_replayable = callbacks == "replayable"
@@ -171,20 +171,19 @@ def main() -> None:
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    link = None
     try:
         link = Link(source, target)
-    except EOFError:
-        return
-    try:
         answer = train(link)
-    except KeyboardInterrupt:
+    except (EOFError, KeyboardInterrupt):
         answer = {"event": "interrupted"}
     except InputError as problem:
         answer = {"event": "refused", "problem": problem.problem, "remedy": problem.remedy}
     except Exception as problem:
         traceback.print_exc(file=sys.stderr)
         answer = {"event": "failed", "kind": type(problem).__name__, "message": str(problem)}
-    link.send(answer)
+    if link is not None:
+        link.send(answer)
 
 
 if __name__ == "__main__":

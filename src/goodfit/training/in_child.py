@@ -326,6 +326,8 @@ def _converse(model: keras.Model, callbacks: Any, job: dict[str, Any]) -> dict[s
                 message = child.received.get(timeout=_POLL)
             except queue.Empty:
                 continue
+            if message is None and told:  # it was broken off before it could answer
+                return {}
             if message is None:
                 raise GoodfitError(child.last_words())
             if message["event"] == "start":
