@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -146,7 +147,7 @@ def parts_of(count: int, batch_size: int, held: int) -> list[tuple[int, int, int
 @contextmanager
 def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[Iterator[T]]:
     """The items, of which a thread makes up to `depth` before they are asked for."""
-    reader = ThreadPoolExecutor(1, "goodfit-reader")
+    reader = _reader()
     waiting = deque(reader.submit(next, items, None) for _ in range(depth))
 
     def taken() -> Iterator[T]:
@@ -157,5 +158,11 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Iterator[Iterator[T]]
     try:
         yield taken()
     finally:
-        reader.shutdown(cancel_futures=True)
+        wait([future for future in waiting if not future.cancel()])
         items.close()
+
+
+@functools.cache
+def _reader() -> ThreadPoolExecutor:
+    """The thread that reads. It stays: each new one would leave memory behind, in an arena of its own."""
+    return ThreadPoolExecutor(1, "goodfit-reader")

@@ -19,7 +19,7 @@ Tables: TypeAlias = Generator[np.ndarray, None, None]
 
 RECORD_ROWS = 16_384
 """Rows decoded at a time."""
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 18
 """Bytes of a column that are read from a file at a time, so that a large row group is never held whole."""
 
 
@@ -32,9 +32,9 @@ class ParquetRows:
     than the rows there are, an epoch's order is a uniform permutation; with less, rows far apart within a row group
     still come apart. Files sorted by something want a buffer of several row groups.
 
-    Memory: with C the number of columns used, at most 4·C·`buffer_rows` bytes of buffer, 6 blocks of 4 MiB (or of one
-    step, where that is more) on their way to the training, and some 2·C MiB to decode. The size of the files and of
-    their row groups does not matter. While it is drawn from, the buffer is all that is held of the rows.
+    Memory, with C columns in use: at most 4·C·`buffer_rows` bytes of buffer, 6 blocks of 4 MiB (or of one step, where
+    that is more) on their way to the training, and some 3·C MiB to decode pages of the usual 1 MiB. Neither the number
+    of rows nor the size of the row groups matters.
 
     Args:
         source: a Parquet file, a folder of them (`*.parquet`, in the order of their names), or a list of files.
@@ -128,7 +128,7 @@ class ParquetRows:
         for place, group in groups:
             path, metadata = self.files[place], self._metadata[place]
             try:
-                with pq.ParquetFile(path, metadata=metadata, buffer_size=READ_BYTES) as file:
+                with pq.ParquetFile(path, metadata=metadata, pre_buffer=False, buffer_size=READ_BYTES) as file:
                     batches = file.iter_batches(RECORD_ROWS, row_groups=[group], columns=columns, use_threads=False)
                     for batch in batches:
                         yield self._convert(batch, f"row group {group} of {path.name}")

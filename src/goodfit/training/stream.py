@@ -129,7 +129,7 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
         ("steps_per_epoch", "Leave it out: an epoch takes every row once."),
         ("validation_steps", "Leave it out: the validation takes every row once."),
     ):
-        if arguments[name] is not None and arguments[name] != 0:
+        if arguments[name] is not None and not (name == "validation_split" and arguments[name] == 0):
             raise InputError(f"{name} is given, but x is ParquetRows.", remedy)
     if not isinstance(arguments["shuffle"], (bool, np.bool_)):
         raise InputError(f"shuffle is {arguments['shuffle']!r}, but x is ParquetRows.", "Give True or False.")
@@ -296,7 +296,7 @@ class _Batches(keras.utils.PyDataset):
     def __init__(self, streamed: Streamed) -> None:
         super().__init__()
         self._streamed = streamed
-        self._epoch = 0
+        self.epoch = 0
         self._reading: Iterator[tuple[np.ndarray, int, int]] = iter(())
 
     def __len__(self) -> int:
@@ -305,18 +305,22 @@ class _Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if index == 0:
             parts = parts_of(self._streamed.rows.count, self._streamed.batch_size, self._streamed.batch_size)
-            self._reading = self._streamed.tables(self._epoch, parts)
+            self._reading = self._streamed.tables(self.epoch, parts)
         table, _, _ = next(self._reading)
         width = len(self._streamed.rows.inputs)
         return table[:, :width], table[:, width:]
 
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-
 
 def _train_by_keras(model: keras.Model, training: Streamed, arguments: Mapping[str, Any]) -> Outcome:
     given = arguments["validation_data"]
-    arguments = {**arguments, "x": _Batches(training), "shuffle": False, "batch_size": None}
+    batches = _Batches(training)
+    count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: setattr(batches, "epoch", epoch))
+    callbacks = arguments["callbacks"]
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks.append(count)
+    else:
+        callbacks = [*keras_internals.listed(callbacks), count]
+    arguments = {**arguments, "x": batches, "callbacks": callbacks, "shuffle": False, "batch_size": None}
     if isinstance(given, ParquetRows):
         validation = Streamed(given, arguments["validation_batch_size"] or training.batch_size)
         arguments |= {"validation_data": _Batches(validation), "validation_batch_size": None}
