@@ -207,3 +207,11 @@ def test_an_existing_run_is_never_overwritten_silently(saved: TableStudy) -> Non
 def test_wrong_arguments_are_named_before_anything_is_read(arguments: dict, place: str) -> None:
     with pytest.raises(InputError, match=place):
         goodfit.train("no-such-file.csv", "mpg", **arguments)
+
+
+def test_another_backend_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(InputError, match="runs on torch"):
+        goodfit.train("no-such-file.csv", "mpg")

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import platform
 import re
+import sys
 import threading
 import time as clock
 from collections.abc import Iterator, Sequence
@@ -110,6 +111,7 @@ def train(
     from goodfit.tables.baselines import MOST_ROWS
 
     began = clock.perf_counter()
+    _check_backend()
     _check_arguments(seeds, seed, epochs, validation, test_size, group, time)
     folder = None
     if out is not None:
@@ -392,6 +394,16 @@ def _import_meanwhile(saved: bool) -> None:
         del networks, population, sanity
 
     threading.Thread(target=load, name="imports", daemon=True).start()
+
+
+def _check_backend() -> None:
+    keras = sys.modules.get("keras")
+    backend = os.environ.get("KERAS_BACKEND", "jax") if keras is None else keras.backend.backend()
+    if backend != "jax":
+        raise InputError(
+            f"goodfit.train needs Keras's JAX backend, and Keras runs on {backend} here.",
+            "Import goodfit before keras with KERAS_BACKEND unset, or use the command goodfit train.",
+        )
 
 
 def _check_arguments(

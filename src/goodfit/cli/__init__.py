@@ -13,6 +13,7 @@ def main() -> None:
     0 done, 1 failed, 2 wrong use or wrong input, 3 `--fail-on` met, 130 interrupted.
     """
     sys.unraisablehook = _raise_again
+    os.environ["KERAS_BACKEND"] = "jax"  # this process is goodfit's own
     try:
         from goodfit.cli.app import app  # Ctrl-C is answered from the first import on
 

@@ -104,7 +104,7 @@ def train_steps(
     return _repeat(model.train_step, state, data, None, start=0, size=batch_size, count=count)
 
 
-def test_steps(
+def validation_steps(
     model: keras.Model, state: State, data: Data, batch_size: int, count: jax.Array | int
 ) -> tuple[Logs, State]:
     """Evaluate for some steps: as `train_steps`, with the weights left as they are."""

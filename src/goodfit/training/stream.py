@@ -58,7 +58,7 @@ class _Plan:
 
 
 def _compile(model: keras.Model, kind: Literal["train", "test"], block: Block) -> Any:
-    steps = program.train_steps if kind == "train" else program.test_steps
+    steps = program.train_steps if kind == "train" else program.validation_steps
 
     def run(weights: Any, tracked: Any, data: Any, count: Any) -> tuple[Any, Any, Any]:
         logs, state = steps(model, (*weights, tracked), data, block.size, count)
