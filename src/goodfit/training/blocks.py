@@ -114,26 +114,29 @@ class Streamed:
 
     def _blocks(self, epochs: range, device: Any) -> Generator[Block, None, None]:
         for epoch in epochs:
-            for table, size, steps in self.tables(epoch, self.parts):
-                x, y = np.split(table, [len(self.rows.inputs)], axis=1)
+            for x, y, size, steps in self.arrays(epoch, self.parts):
                 with jax.default_device(device):  # as in the thread that trains
                     block = Block((jnp.asarray(x), jnp.asarray(y)), size, steps)
                 yield block
 
-    def tables(self, epoch: int, parts: list[tuple[int, int, int]]) -> Iterator[tuple[np.ndarray, int, int]]:
-        """The rows of an epoch, divided into `parts`: arrays of shape (space, columns), rows per step, steps."""
+    def arrays(
+        self, epoch: int, parts: list[tuple[int, int, int]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
+        """The rows of an epoch, divided into `parts`: inputs and targets of (space, columns), rows per step, steps."""
         read = self.rows.tables(None if self.seed is None else np.random.default_rng([self.seed, epoch]))
-        table, used = np.empty((0, len(self.rows.columns)), np.float32), 0
+        inputs, targets = len(self.rows.inputs), len(self.rows.target)
+        table, used = np.empty((0, inputs + targets), np.float32), 0
         for space, size, steps in parts:
-            part = np.empty((space, len(self.rows.columns)), np.float32)
+            x, y = np.empty((space, inputs), np.float32), np.empty((space, targets), np.float32)
             filled = 0
             while filled < size * steps:
                 if used == len(table):
                     table, used = next(read), 0
                 count = min(size * steps - filled, len(table) - used)
-                part[filled : filled + count] = table[used : used + count]
+                x[filled : filled + count] = table[used : used + count, :inputs]
+                y[filled : filled + count] = table[used : used + count, inputs:]
                 filled, used = filled + count, used + count
-            yield part, size, steps
+            yield x, y, size, steps
 
 
 def parts_of(count: int, batch_size: int, held: int) -> list[tuple[int, int, int]]:

@@ -297,7 +297,7 @@ class _Batches(keras.utils.PyDataset):
         super().__init__()
         self._streamed = streamed
         self.epoch = 0
-        self._reading: Iterator[tuple[np.ndarray, int, int]] = iter(())
+        self._reading: Iterator[tuple[np.ndarray, np.ndarray, int, int]] = iter(())
 
     def __len__(self) -> int:
         return -(-self._streamed.rows.count // self._streamed.batch_size)
@@ -305,10 +305,9 @@ class _Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if index == 0:
             parts = parts_of(self._streamed.rows.count, self._streamed.batch_size, self._streamed.batch_size)
-            self._reading = self._streamed.tables(self.epoch, parts)
-        table, _, _ = next(self._reading)
-        width = len(self._streamed.rows.inputs)
-        return table[:, :width], table[:, width:]
+            self._reading = self._streamed.arrays(self.epoch, parts)
+        x, y, _, _ = next(self._reading)
+        return x, y
 
 
 def _train_by_keras(model: keras.Model, training: Streamed, arguments: Mapping[str, Any]) -> Outcome:
