@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 import goodfit
 from goodfit import tables
+from goodfit.stats import paired_interval
 from goodfit.values import Dataset
 
 HERE = Path(__file__).parent
@@ -70,13 +70,6 @@ def losses(table: Any, target: str, seed: int) -> dict[str, float]:
     return {model: tables.loss(dataset, "test", p) for model, p in predictions.items()}
 
 
-def interval(differences: np.ndarray) -> tuple[float, float, float]:
-    """Mean of paired differences and its 95 % interval (Student's t)."""
-    mean = float(differences.mean())
-    half = float(stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences)))
-    return mean, mean - half, mean + half
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--splits", type=int, default=8)
@@ -91,10 +84,10 @@ def main() -> None:
         column = {model: np.array([run[model] for run in runs]) for model in runs[0]}
         chance = column["mean"] if "mean" in column else column["prior"]
         shown = [chance, column["linear"], column["gradient boosting"], column[MLP], column[MLP_ALL], column[NETWORK]]
-        gains = [interval(column[peer] - column[NETWORK]) for peer in (MLP, "linear")]
+        gains = [paired_interval(column[NETWORK], column[peer]) for peer in (MLP, "linear")]
         cells = [f"{values.mean():.4f}" for values in shown]
         cells[-1] = f"**{cells[-1]}**"
-        cells += [f"{mean:+.4f} ({low:+.4f} to {high:+.4f})" for mean, low, high in gains]
+        cells += [f"{gain.estimate:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})" for gain in gains]
         lines.append("| " + " | ".join([name, *cells]) + " |")
         print(lines[-1], flush=True)
     heading = f"# Test loss on {splits} splits, mean\n\n`python benchmarks/quality/run.py --splits {splits}`\n\n"

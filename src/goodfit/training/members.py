@@ -21,8 +21,8 @@ from goodfit.values import EarlyStopping, Progress, Report
 CHUNK_STEPS = 400
 """Optimizer steps per dispatch, about: long enough that dispatching costs nothing, short enough to answer Ctrl-C."""
 BATCHED_WEIGHTS = 8_000
-"""On a CPU, networks with fewer trainable weights than this have their members' products batched: 1.3 times as fast at
-2,000 weights; at 18,000 slower than one member after the other (benchmarks/population)."""
+"""On a CPU, networks with fewer trainable weights than this have their members' products batched: 1.4 times as fast as
+one member after the other at 1,400 weights, 1.1 times at 5,000, no faster at 18,000 (benchmarks/population)."""
 Draw = Callable[[], np.ndarray]
 """Gives the order of the rows in a member's next epoch, shape (rows,), int32."""
 
