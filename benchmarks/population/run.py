@@ -2,8 +2,8 @@
 
     python benchmarks/population/run.py            # writes benchmarks/population/table.md
 
-Auto MPG's training rows, batch 16, two hidden layers, no early stopping, a thread per core. Steady time per epoch of all
-members: the difference between a long and a short training, which share one compiled program; medians of five rounds,
+Auto MPG's training rows, batch 16, two hidden layers, no early stopping, a thread per core. Steady time per epoch of
+all members: the difference between a long and a short training, which share one compiled program; medians of five rounds,
 interleaved.
 """
 
@@ -14,9 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import goodfit  # before keras: it chooses Keras's JAX backend
-import keras
-
+import goodfit
 from goodfit import tables
 from goodfit.training import members, networks, population
 from goodfit.training.recipes import serialize
@@ -35,6 +33,8 @@ def seconds(recipe: goodfit.Recipe, dataset: goodfit.Dataset, seeds: int, epochs
 
 
 def main() -> None:
+    import keras  # after goodfit, which chooses Keras's JAX backend
+
     table = tables.read(AUTO_MPG)
     found = tables.inspect(table, "mpg")
     _, dataset = tables.prepare(table, found, tables.split(table, found))
