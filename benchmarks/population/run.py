@@ -3,8 +3,8 @@
     python benchmarks/population/run.py            # writes benchmarks/population/table.md
 
 Auto MPG's training rows, batch 16, two hidden layers, no early stopping, a thread per core. Steady time per epoch of
-all members: the difference between a long and a short training, which share one compiled program; medians of five rounds,
-interleaved.
+all members: the difference between a long and a short training, which share one compiled program; medians of five
+rounds, interleaved.
 """
 
 from __future__ import annotations
