@@ -77,8 +77,9 @@ def failing(error: BaseException):
 # train
 
 
-def test_every_option_of_train_reaches_the_api(api):
+def test_every_option_of_train_reaches_the_api(api, monkeypatch):
     asked = {}
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/goodfit", "train", "my table.csv"])
 
     def train(table, target, **given):
         asked.update(table=table, target=target, **given)
@@ -121,7 +122,7 @@ def test_every_option_of_train_reaches_the_api(api):
     result = invoke("train", "t.csv", "--target", "mpg", *sum(options.items(), ()), *repeated, "--overwrite", "--json")
     assert result.exit_code == 0, result.stderr
     assert callable(asked.pop("report"))
-    assert asked.pop("command").startswith("goodfit ")
+    assert asked.pop("command") == "goodfit train 'my table.csv'"
     assert asked == {
         "table": "t.csv",
         "target": "mpg",
