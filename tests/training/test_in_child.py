@@ -1,8 +1,11 @@
 """Training in a JAX process of its own: the same as `model.fit` on JAX, bit for bit; and what can go wrong there."""
 
+import contextlib
+import gc
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -221,7 +224,7 @@ def test_ctrl_c_brings_back_the_last_whole_epochs(rows):
 
 
 @slow
-@pytest.mark.parametrize("seconds", [(0.5,), (3.0,)])
+@pytest.mark.parametrize("seconds", [(0.5,), (3.0,), (3.0, 3.5)])
 def test_ctrl_c_before_the_first_epoch_leaves_the_model(rows, seconds):
     x, y = rows(70)
     model = network()
@@ -230,12 +233,38 @@ def test_ctrl_c_before_the_first_epoch_leaves_the_model(rows, seconds):
     timers = [threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)) for wait in seconds]
     for timer in timers:
         timer.start()
-    done = train(model, x=x, y=y, epochs=10_000_000)
-    for timer in timers:  # where the first one was enough
-        timer.cancel()
+    done = None
+    with contextlib.suppress(KeyboardInterrupt):  # where the first one was enough, the second may come after it
+        done = train(model, x=x, y=y, epochs=10_000_000)
+        for timer in timers:
+            timer.cancel()
+    assert done is not None
     assert done.outcome == "interrupted"
     if not done.epoch:
         assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    gc.collect()  # a pipe left open would warn
+
+
+@slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ctrl_c_while_the_process_is_being_ended(rows, monkeypatch, signals):
+    wait, ended = subprocess.Popen.wait, []
+
+    def interrupted(process, timeout=None):
+        if not ended:
+            ended.append(process)
+            os.kill(os.getpid(), signal.SIGINT)
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    x, y = rows(70)
+    if signals == 2:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    done = train(network(), x=x, y=y, epochs=10_000_000 if signals == 2 else 2)
+    assert done.outcome == ("interrupted" if signals == 2 else "finished")
+    assert ended[0].returncode is not None
+    assert all(pipe.closed for pipe in (ended[0].stdin, ended[0].stdout, ended[0].stderr))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -28,6 +28,8 @@ LAST_WORDS = 20
 """Lines of a failed process's standard error that are told."""
 _POLL = 0.1
 """Seconds until a Ctrl-C is noticed."""
+_PATIENCE = 5.0
+"""Seconds that the other process is given to end by itself."""
 _PLAIN = (
     "batch_size",
     "epochs",
@@ -298,25 +300,37 @@ class _Child:
         wrote = f" It last wrote: {self._lines[-1].strip()}" if self._lines else ""
         return f"the JAX process ended (code {code}) before the training did.{wrote}"
 
-    def close(self) -> None:
-        """End it, where it has not ended of itself."""
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End it: at once where something was raised here, or where Ctrl-C comes while it ends by itself.
+
+        Until it has ended its output is read, so that its pipes can only be closed afterwards.
+        """
+        pipes: Any = (self.process.stdin, self.process.stdout, self.process.stderr)
+        with Postponed() as interrupt:
+            if kind is None:
+                with contextlib.suppress(OSError):
+                    pipes[0].close()
+                until = time.monotonic() + _PATIENCE
+                while self.process.poll() is None and time.monotonic() < until and not interrupt.requested:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self.process.wait(_POLL)
             self.process.kill()
             self.process.wait()
-        for thread, stream in zip(self._threads, (self.process.stdout, self.process.stderr), strict=True):
-            thread.join()
-            stream.close()  # pyright: ignore[reportOptionalMemberAccess]
+            for thread in self._threads:
+                thread.join()
+            for pipe in pipes:
+                with contextlib.suppress(OSError):  # what was not sent yet has nowhere to go
+                    pipe.close()
 
 
 def _converse(model: keras.Model, callbacks: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Have the job done, while `model` and `callbacks` follow it; the result, `{}` where it was broken off."""
     progress = _Progress(model, callbacks, job["state"])
     told = False
-    with Postponed() as interrupt, contextlib.closing(_Child(model)) as child:
+    with Postponed() as interrupt, _Child(model) as child:
         child.send(job)
         while True:
             if interrupt.requested and not told:
