@@ -12,6 +12,9 @@ import pytest
 
 
 def pytest_configure(config):
+    asked = os.environ.get("GOODFIT_TEST_KERAS")
+    if asked and keras.__version__ != asked:
+        raise pytest.UsageError(f"Keras {asked} was to be tested, and {keras.__version__} is imported")
     # Keras itself: its variables lack an argument that NumPy 2 asks for, its confusion matrix asks for int64.
     config.addinivalue_line("filterwarnings", "ignore:Explicitly requested dtype int64:UserWarning")
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")

@@ -149,15 +149,6 @@ def test_a_model_with_its_own_fit_keeps_it(rows):
     assert (result.engine, result.engine_reason) == ("keras", "the model has its own fit()")
 
 
-def test_an_untested_version_of_keras_is_left_to_itself(rows, monkeypatch):
-    from goodfit.training import engine
-
-    monkeypatch.setattr(keras, "__version__", "4.0.0")
-    result = engine.fit(model(), *rows(), verbose=0)
-    assert result.engine == "keras"
-    assert "4.0.0" in result.engine_reason
-
-
 # Several fits in turn ------------------------------------------------------------------------------------------------
 
 
