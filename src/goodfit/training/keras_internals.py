@@ -296,6 +296,30 @@ def get_values(variables: Sequence[Any]) -> list[Any]:
     return [variable._value for variable in variables]
 
 
+def session_state() -> tuple[dict[str, int], Any]:
+    """What Keras draws names and seeds from that are given nowhere: counters of names, the global seed's value."""
+    from keras.src.backend.common import global_state
+
+    names = global_state.get_global_attribute("object_name_uids")
+    generator = global_state.get_global_attribute("global_seed_generator")
+    return dict(names or {}), None if generator is None else generator.state._value
+
+
+def restore_session(state: tuple[dict[str, int], Any]) -> None:
+    """Set Keras's counters of names and its global seed to what `session_state` gave."""
+    from keras.src.backend.common import global_state
+
+    names = global_state.get_global_attribute("object_name_uids")
+    if names is not None:
+        names.clear()
+        names.update(state[0])
+    generator = global_state.get_global_attribute("global_seed_generator")
+    if state[1] is None:
+        global_state.set_global_attribute("global_seed_generator", None)
+    elif generator is not None:
+        generator.state._value = state[1]
+
+
 @contextmanager
 def compared_on_host(callbacks: Sequence[Any]) -> Iterator[None]:
     """Let callbacks that watch a metric compare it without asking the device, where the next chunk is running.

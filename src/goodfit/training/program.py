@@ -115,6 +115,24 @@ def validation_steps(
     return logs, (trainable, non_trainable, optimizer, metrics)
 
 
+def repeat_step(
+    step: Callable[[Any, Data], Any], state: Any, data: Data, batch_size: int, count: jax.Array | int
+) -> tuple[Any, Any]:
+    """Any step, `count` times, on one batch after the other.
+
+    Args:
+        step: `(state, batch)` -> logs and the state after it, as `model.train_step`.
+        state: where to start, a tree of arrays.
+        data: arrays, `count` times `batch_size` rows first.
+        batch_size: rows per step.
+        count: steps; it may be known only when the program runs.
+
+    Returns:
+        The logs of the last step, and the state after it.
+    """
+    return _repeat(step, state, data, None, start=0, size=batch_size, count=count)
+
+
 def reset_metrics(model: keras.Model, state: State) -> State:
     """The state after `model.reset_metrics()`."""
     with _scope(model, state) as scope:

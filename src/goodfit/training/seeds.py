@@ -63,7 +63,7 @@ def fit(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any], 
             bool(rows.shuffle),
         )
         own = program.read_state(model)
-        states = [own, *(_fresh(model, own, seed) for seed in seeds[1:])]
+        states = [own, *(fresh_state(model, own, seed) for seed in seeds[1:])]
         before = np.random.get_state()
         draws = [rows.order, *(_orders(rows, seed) for seed in seeds[1:])]
         trained = members.train(job, jax.tree.map(np.asarray, states), draws, None, report, "train")
@@ -89,8 +89,17 @@ def fit(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any], 
     )
 
 
-def _fresh(model: keras.Model, own: program.State, seed: int) -> program.State:
-    """The state of a member drawn afresh: its own weights, random streams and optimizer."""
+def fresh_state(model: keras.Model, own: program.State, seed: int) -> program.State:
+    """The state of a member drawn afresh: its own weights, random streams and optimizer.
+
+    Args:
+        model: compiled and built.
+        own: its own state, for the metrics, which every member begins with.
+        seed: of the member.
+
+    Raises:
+        InputError: the model can't be rebuilt from its configuration.
+    """
     twin = redraw(model, seed)
     optimizer: Any = type(model.optimizer).from_config(model.optimizer.get_config())
     optimizer.build(twin.trainable_variables)
