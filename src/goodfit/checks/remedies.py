@@ -68,22 +68,189 @@ def add_l2(strength: float = 1e-3) -> Change:
 
 
 def wider(times: float = 2.0) -> Change:
-    """Hidden layers with `times` as many units."""
+    """Hidden layers with `times` as many units or filters."""
     return Change(
         "wider-layers",
-        {"layers": {_HIDDEN: {"set": {"units": {"times": times}}}}},
+        {"layers": {_HIDDEN: {"set": {"units": {"times": times}, "filters": {"times": times}}}}},
         "More units can bend the function to more of what is in the rows.",
         f"Multiply the hidden layers' units by {times:g}.",
     )
 
 
 def narrower(times: float = 0.5) -> Change:
-    """Hidden layers with `times` as many units."""
+    """Hidden layers with `times` as many units or filters."""
     return Change(
         "narrower-layers",
-        {"layers": {_HIDDEN: {"set": {"units": {"times": times}}}}},
+        {"layers": {_HIDDEN: {"set": {"units": {"times": times}, "filters": {"times": times}}}}},
         "Fewer units have less room for the training rows' accidents.",
         f"Multiply the hidden layers' units by {times:g}.",
+    )
+
+
+def deeper(layers: int = 1) -> Change:
+    """So many more hidden layers, like the last one."""
+    return Change(
+        "deeper-network",
+        {"layers": {"last_hidden": {"repeat": layers}}},
+        "One more layer composes what the layers before have found.",
+        f"Add {layers} hidden layer{'s' if layers > 1 else ''} like the last one.",
+    )
+
+
+def shallower() -> Change:
+    """One hidden layer less."""
+    return Change(
+        "shallower-network",
+        {"layers": {"last_hidden": {"remove": True}}},
+        "Gradients pass fewer layers, and there are fewer weights to fit accidents with.",
+        "Leave out the last hidden layer.",
+    )
+
+
+def activation(name: str = "relu") -> Change:
+    """Another activation in every hidden layer."""
+    return Change(
+        f"{name.replace('_', '-')}-activation",
+        {"layers": {_HIDDEN: {"activate": name}}},
+        "An activation that neither saturates nor dies lets gradients through.",
+        f"Use {name} in the hidden layers.",
+    )
+
+
+def initializer(name: str = "he_normal") -> Change:
+    """Another initialization of the kernels of every hidden layer."""
+    return Change(
+        f"{name.replace('_', '-')}-initialization",
+        {"layers": {_HIDDEN: {"set": {"kernel_initializer": name}}}},
+        "Weights of the scale that suits the activation keep signals and gradients alive through the layers "
+        "(Glorot and Bengio 2010; He et al. 2015).",
+        f"Draw the hidden layers' kernels by {name}.",
+    )
+
+
+def selu() -> Change:
+    """SELU with the initialization and the dropout that it needs: they make sense together alone."""
+    return Change(
+        "selu-network",
+        {
+            "layers": {
+                _HIDDEN: {"activate": "selu", "set": {"kernel_initializer": "lecun_normal"}},
+                "class:Dropout": {"replace": {"class_name": "AlphaDropout", "config": {"rate": 0.1}}},
+            }
+        },
+        "SELU keeps mean and variance through the layers, given LeCun's initialization (Klambauer et al. 2017).",
+        "Use SELU, LeCun initialization and alpha dropout in the hidden layers.",
+    )
+
+
+def batch_normalization() -> Change:
+    """Batch normalization between weights and activation of every hidden layer."""
+    return Change(
+        "add-batch-normalization",
+        {"layers": {_HIDDEN: {"insert_before_activation": {"class_name": "BatchNormalization"}}}},
+        "Inputs of mean 0 and variance 1 in every layer stand a higher rate (Ioffe and Szegedy 2015).",
+        "Insert batch normalization before the activation of every hidden layer.",
+    )
+
+
+def layer_normalization() -> Change:
+    """Layer normalization between weights and activation of every hidden layer."""
+    return Change(
+        "add-layer-normalization",
+        {"layers": {_HIDDEN: {"insert_before_activation": {"class_name": "LayerNormalization"}}}},
+        "It normalizes each row by itself, whatever the batch size (Ba, Kiros and Hinton 2016).",
+        "Insert layer normalization before the activation of every hidden layer.",
+    )
+
+
+def no_normalization() -> Change:
+    """No batch, layer or group normalization."""
+    return Change(
+        "remove-normalization",
+        {"layers": {"normalization": {"remove": True}}},
+        "Statistics of small batches are noise.",
+        "Leave the normalization layers out.",
+    )
+
+
+def less_dropout(times: float = 0.5) -> Change:
+    """Dropout rates `times` as high."""
+    return Change(
+        "less-dropout",
+        {"layers": {"dropout": {"set": {"rate": {"times": times}, "stddev": {"times": times}}}}},
+        "What is dropped can't be learned from; too much of it is underfitting.",
+        f"Multiply the dropout rates by {times:g}.",
+    )
+
+
+def no_dropout() -> Change:
+    """No dropout."""
+    return Change(
+        "remove-dropout",
+        {"layers": {"dropout": {"remove": True}}},
+        "What is dropped can't be learned from; too much of it is underfitting.",
+        "Leave the dropout layers out.",
+    )
+
+
+def weaker_penalties(times: float = 0.1) -> Change:
+    """Penalties `times` as strong."""
+    return Change(
+        "weaker-penalties",
+        {"layers": {"penalized": {"penalties": {"times": times}}}},
+        "A penalty that outweighs the loss keeps the weights from what the rows could teach them.",
+        f"Multiply the penalties by {times:g}.",
+    )
+
+
+def no_penalties() -> Change:
+    """No penalties."""
+    return Change(
+        "remove-penalties",
+        {"layers": {"penalized": {"penalties": None}}},
+        "A penalty that outweighs the loss keeps the weights from what the rows could teach them.",
+        "Leave the penalties out.",
+    )
+
+
+def less_weight_decay(times: float = 0.1) -> Change:
+    """A weight decay `times` as strong."""
+    return Change(
+        "less-weight-decay",
+        {"optimizer.weight_decay": {"times": times}},
+        "Decay that outweighs the gradient keeps the weights small at the cost of the fit.",
+        f"Multiply the weight decay by {times:g}.",
+    )
+
+
+def optimizer(name: str = "adam") -> Change:
+    """Another optimizer at the same rate."""
+    return Change(
+        f"{name}-optimizer",
+        {"optimizer": name},
+        "A step of its own size for each weight needs less tuning of the rate (Kingma and Ba 2015).",
+        f"Train with {name}.",
+    )
+
+
+def output(activation: str, loss: str, units: int | None = None) -> Change:
+    """The output activation and the loss that belong together."""
+    size = {} if units is None else {"units": units}
+    return Change(
+        "correct-output",
+        {"layers": {"output": {"set": {"activation": activation, **size}}}, "loss": loss},
+        "Only with the loss that its activation was made for do the outputs mean what the targets mean.",
+        f"Give the output layer {activation} activation{f' and {units} units' if units else ''} and train on {loss}.",
+    )
+
+
+def start_output_at_prior() -> Change:
+    """The output layer's bias at the mean, or at the log odds of the classes."""
+    return Change(
+        "start-output-at-prior",
+        {"preparation.output_prior": True},
+        "Then the first loss is what chance predicts.",
+        "Start the output layer's bias at the target's mean, or at the log odds of the classes.",
     )
 
 
@@ -123,6 +290,16 @@ def larger_batches(times: float = 2.0) -> Change:
         "larger-batches",
         {"batch_size": {"times": times}},
         "Gradients averaged over more rows are less noisy.",
+        f"Multiply the batch size by {times:g}.",
+    )
+
+
+def smaller_batches(times: float = 0.5) -> Change:
+    """Batches `times` as large."""
+    return Change(
+        "smaller-batches",
+        {"batch_size": {"times": times}},
+        "More steps per epoch, and noise that keeps out of sharp minima (Keskar et al. 2017).",
         f"Multiply the batch size by {times:g}.",
     )
 
