@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import threading
@@ -40,6 +41,7 @@ class Job:
         epochs: passes over the rows at most.
         stopping: when a member stops of itself.
         ordered: whether rows are visited in a drawn order.
+        hidden: rows that decide nothing, like `validation`: their losses after each epoch are the curves `hidden_…`.
     """
 
     model: keras.Model
@@ -50,6 +52,7 @@ class Job:
     epochs: int
     stopping: EarlyStopping | None
     ordered: bool = True
+    hidden: Any = None
 
     @property
     def rows(self) -> int:
@@ -77,7 +80,13 @@ class Trained:
 
 
 def train(
-    job: Job, states: Sequence[Any], draws: Sequence[Draw], threads: int | None, report: Report, stage: str
+    job: Job,
+    states: Sequence[Any],
+    draws: Sequence[Draw],
+    threads: int | None,
+    report: Report,
+    stage: str,
+    compiled: EpochsProgram | None = None,
 ) -> Trained:
     """Train one member per state, each with its own orders of the rows.
 
@@ -88,12 +97,13 @@ def train(
         threads: members are divided among so many; one per core where `None`.
         report: told how far the training has come.
         stage: under which name.
+        compiled: the program of another job that differs in data, epochs and states only; a new one where `None`.
 
     Returns:
         the trained members. A Ctrl-C ends the training after the chunk under way.
     """
     groups = _groups(len(states), threads)
-    chunk = _Chunk(job)
+    chunk = _Chunk(job, compiled)
     stop = threading.Event()
     tracks = [_Track(chunk, [states[i] for i in group], [draws[i] for i in group], stop) for group in groups]
     with ThreadPoolExecutor(len(tracks)) as pool:
@@ -121,20 +131,32 @@ def _groups(members: int, threads: int | None) -> list[list[int]]:
 
 
 class _Chunk:
-    """The compiled chunk of epochs of a group of members, shared by the threads."""
+    """A job's data, and the program of a chunk of its epochs, shared by the threads."""
+
+    def __init__(self, job: Job, compiled: EpochsProgram | None) -> None:
+        self.job = job
+        self.data = jax.tree.map(jnp.asarray, (job.data, job.validation, job.hidden))
+        longest = max(1, CHUNK_STEPS // -(-job.rows // job.batch_size))
+        self.length = min(job.epochs, longest) if compiled is None else longest  # another job's length is no new shape
+        self.run = (compiled or EpochsProgram(job)).run
+
+
+class EpochsProgram:
+    """The epochs of a group of members as a function that is compiled once for each shape of its arguments.
+
+    Args:
+        job: whose model, batch sizes and early stopping it has; its data and epochs don't matter.
+    """
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self.data, self.validation = jax.tree.map(jnp.asarray, (job.data, job.validation))
-        steps = -(-job.rows // job.batch_size)
-        self.length = max(1, min(job.epochs, CHUNK_STEPS // steps))
+        self.job = dataclasses.replace(job, data=None, validation=None, hidden=None)
         self.run = jax.jit(self._run)
 
-    def _run(self, members: Any, data: Any, validation: Any, orders: Any, active: Any) -> Any:
+    def _run(self, members: Any, data: Any, orders: Any, active: Any) -> Any:
         """Every member's next epochs; all arguments but the data and `active` have the members first."""
 
         def member(carry: Any, order: Any) -> Any:
-            epoch = lambda carry, inputs: self._epoch(carry, data, validation, *inputs)  # noqa: E731
+            epoch = lambda carry, inputs: self._epoch(carry, data, *inputs)  # noqa: E731
             return jax.lax.scan(epoch, carry, (order, active))
 
         weights = sum(math.prod(v.shape) for v in self.job.model.trainable_variables)
@@ -142,15 +164,17 @@ class _Chunk:
             return jax.lax.map(lambda inputs: member(*inputs), (members, orders))
         return jax.vmap(member)(members, orders)
 
-    def _epoch(self, member: dict[str, Any], data: Any, validation: Any, order: Any, on: Any) -> Any:
+    def _epoch(self, member: dict[str, Any], data: Any, order: Any, on: Any) -> Any:
         job, stopping = self.job, self.job.stopping
+        rows, validation, hidden = data
 
         def run(state: Any) -> Any:
-            logs, state = program.train_epoch(job.model, state, data, order if job.ordered else None, job.batch_size)
-            if validation is None:
-                return logs, state
-            more, state = program.validate(job.model, state, validation, job.validation_batch_size)
-            return {**logs, **more}, state
+            logs, state = program.train_epoch(job.model, state, rows, order if job.ordered else None, job.batch_size)
+            for part, prefix in ((validation, "val_"), (hidden, "hidden_")):
+                if part is not None:
+                    more, state = program.validate(job.model, state, part, job.validation_batch_size)
+                    logs |= {prefix + name.removeprefix("val_"): value for name, value in more.items()}
+            return logs, state
 
         def rest(state: Any) -> Any:
             return jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(run, state)[0]), state
@@ -201,7 +225,7 @@ class _Track:
             for member, draw in enumerate(self.draws):
                 for epoch in range(count):
                     orders[member, epoch] = draw()
-        self.carry, (logs, running) = chunk.run(self.carry, chunk.data, chunk.validation, orders, active)
+        self.carry, (logs, running) = chunk.run(self.carry, chunk.data, orders, active)
         self.logs.append(({name: np.asarray(v)[:, :count] for name, v in logs.items()}, np.asarray(running)[:, :count]))
         self.epochs_done += count
 

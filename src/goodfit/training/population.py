@@ -17,6 +17,7 @@ from goodfit.training import members
 from goodfit.training.keras_internals import build_for
 from goodfit.training.members import Job
 from goodfit.training.persistent_cache import persistent_cache
+from goodfit.training.programs import Programs, initial_weights, learning_rate_place
 from goodfit.training.recipes import build, compile_model
 from goodfit.values import Outcome, Recipe, Report, Run, silent
 
@@ -95,6 +96,9 @@ def train(
     validation: tuple[np.ndarray, np.ndarray],
     seeds: Sequence[int],
     *,
+    learning_rates: Sequence[float] | None = None,
+    hidden: tuple[np.ndarray, np.ndarray] | None = None,
+    programs: Programs | None = None,
     threads: int | None = None,
     report: Report = silent,
     stage: str = "train",
@@ -111,6 +115,10 @@ def train(
         y: training targets, shape (rows,) or (rows, outputs).
         validation: inputs and targets of the validation rows.
         seeds: one per member.
+        learning_rates: one per member, where members differ in it; the recipe's where `None`.
+        hidden: inputs and targets of rows that decide nothing: the curves `hidden_loss`, … tell their losses.
+        programs: shared with other trainings: what was compiled for a recipe that differs only in learning rate,
+            initializers or epochs is not compiled again.
         threads: members are divided among so many threads; one per core where `None`.
         report: told how far the training has come.
         stage: under which name.
@@ -119,35 +127,54 @@ def train(
         the trained population. A Ctrl-C ends the training early, with outcome `interrupted`.
     """
     with persistent_cache():
-        return _train(recipe, x, y, validation, tuple(int(seed) for seed in seeds), threads, report, stage)
+        seeds = tuple(int(seed) for seed in seeds)
+        return _train(recipe, (x, y), validation, hidden, seeds, learning_rates, programs, threads, report, stage)
 
 
 def _train(
     recipe: Recipe,
-    x: np.ndarray,
-    y: np.ndarray,
+    data: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
+    hidden: tuple[np.ndarray, np.ndarray] | None,
     seeds: tuple[int, ...],
+    learning_rates: Sequence[float] | None,
+    programs: Programs | None,
     threads: int | None,
     report: Report,
     stage: str,
 ) -> Population:
     began = time.perf_counter()
-    template = compile_model(build(recipe, seeds[0]), recipe)
-    build_for(template, (x[:1], y[:1]))
+    shared = programs.find(recipe) if programs is not None else None
+    if shared is None:
+        template = compile_model(build(recipe, seeds[0]), recipe)
+        build_for(template, tuple(part[:1] for part in data))
+    else:
+        template = shared[0]
     job = Job(
         template,
-        (x, y),
+        data,
         validation,
         recipe.batch_size,
         recipe.batch_size,
         recipe.epochs,
         recipe.early_stopping,
         recipe.shuffle,
+        hidden,
     )
-    states = [_initial_state(recipe, seed, template) for seed in seeds]
-    draws = [_orders(seed, len(x)) for seed in seeds]
-    trained = members.train(job, states, draws, threads, report, stage)
+    compiled, weights, rates = None, initial_weights, learning_rates
+    if programs is not None:
+        compiled = shared[1] if shared is not None else members.EpochsProgram(job)
+        programs.keep(recipe, template, compiled)
+        weights = programs.weights
+        rate = recipe.optimizer["config"].get("learning_rate")
+        if rates is None and isinstance(rate, float):  # not that of the recipe for which it was compiled
+            rates = [rate] * len(seeds)
+    states = [
+        _initial_state(weights(recipe, seed), template, None if rates is None else rates[member])
+        for member, seed in enumerate(seeds)
+    ]
+    draws = [_orders(seed, len(data[0])) for seed in seeds]
+    trained = members.train(job, states, draws, threads, report, stage, compiled)
     run = dataclasses.replace(
         run_of(trained, job, seeds),
         recipe=recipe,
@@ -165,16 +192,15 @@ def _train(
     return Population(run, recipe, [kept[i] for i in order], [before[i] for i in order])
 
 
-def _initial_state(recipe: Recipe, seed: int, template: keras.Model) -> tuple[list[np.ndarray], ...]:
-    """The state of one member before its first step: weights and random streams of its seed, a fresh optimizer."""
-    model = build(recipe, seed)
-    groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        template.optimizer.variables,
-        template.metrics_variables,
-    )
-    return tuple([np.asarray(variable.value) for variable in group] for group in groups)
+def _initial_state(
+    weights: tuple[list[np.ndarray], list[np.ndarray]], template: keras.Model, learning_rate: float | None
+) -> tuple[list[np.ndarray], ...]:
+    """The state of one member before its first step: its weights and random streams, a fresh optimizer."""
+    optimizer = [np.asarray(variable.value) for variable in template.optimizer.variables]
+    if learning_rate is not None:
+        place = learning_rate_place(template.optimizer)
+        optimizer[place] = np.asarray(learning_rate, optimizer[place].dtype)
+    return (*weights, optimizer, [np.asarray(variable.value) for variable in template.metrics_variables])
 
 
 def _orders(seed: int, rows: int) -> members.Draw:
