@@ -25,7 +25,7 @@ def derive_seed(seed: int, path: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:4], "big") >> 1
 
 
-def _seeded(config: Any, seed: int) -> Any:
+def seeded(config: Any, seed: int) -> Any:
     """A Keras configuration with every `seed` in it derived from `seed` and the path of its layer.
 
     Names that Keras made up count on through a session (`dense_12`), so such a layer goes by its place among those of
@@ -95,7 +95,7 @@ def build(recipe: Recipe, seed: int) -> keras.Model:
     Returns:
         a built Keras model.
     """
-    model: Any = keras.saving.deserialize_keras_object(_seeded(dict(recipe.model), seed))
+    model: Any = keras.saving.deserialize_keras_object(seeded(dict(recipe.model), seed))
     return model
 
 
@@ -117,7 +117,7 @@ def redraw(model: keras.Model, seed: int) -> keras.Model:
     """
     name = type(model).__name__
     try:
-        config = _seeded(serialize(model), seed)
+        config = seeded(serialize(model), seed)
         known = {type(part).__name__: type(part) for part in model._flatten_layers()}
         twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=known)
     except Exception as problem:
