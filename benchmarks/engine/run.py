@@ -6,14 +6,15 @@
 
 Each peer runs in a process of its own, which is asked in turn for one measurement per round, while the others wait.
 First it trains for one epoch (the start: tracing, compiling, the first epoch; importing is timed apart); then each
-round times `epochs` epochs of a model that is already compiled. The table gives the median over the rounds, its range,
-and the ratio to goodfit.
+round times as many epochs of a model that is already compiled as take about `SECONDS`. The table gives the median over
+the rounds, its range, the ratio to goodfit, and what a whole job takes: importing, the first epoch, the other epochs.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -31,7 +32,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Workload:
-    """One training task: the shapes of its data, the model, and how many epochs a round takes."""
+    """One training task: the shapes of its data, the model, how many epochs a round takes at most, and a job."""
 
     title: str
     rows: int
@@ -42,19 +43,29 @@ class Workload:
     classes: int = 0
     validation: float = 0.0
     early_stopping: bool = False
+    job: int = 700
 
 
+SECONDS = 1.0
+"""A round of one peer takes about so long."""
 WORKLOADS = {
     "mpg-32": Workload("Auto MPG's size, 32-32, batch 16", 392, (9,), (32, 32), 16, 200, validation=0.2),
     "mpg-32-stop": Workload(
         "the same with an EarlyStopping callback", 392, (9,), (32, 32), 16, 200, validation=0.2, early_stopping=True
     ),
     "mpg-128": Workload("Auto MPG's size, 128-128, batch 16", 392, (9,), (128, 128), 16, 100, validation=0.2),
-    "mlp-784": Workload("784-300-100-10, 5,000 rows, batch 32", 5000, (784,), (300, 100), 32, 4, classes=10),
+    "mlp-784": Workload("784-300-100-10, 5,000 rows, batch 32", 5000, (784,), (300, 100), 32, 8, classes=10, job=50),
     "cnn": Workload(
-        "CNN 32-64 on 1,000 images of 28×28, batch 32", 1000, (28, 28, 1), ("conv32", "conv64"), 32, 2, classes=10
+        "CNN 32-64 on 5,000 images of 28×28, batch 32",
+        5000,
+        (28, 28, 1),
+        ("conv32", "conv64"),
+        32,
+        1,
+        classes=10,
+        job=10,
     ),
-    "lstm": Workload("LSTM 32 on 1,000 sequences of 20×8, batch 32", 1000, (20, 8), ("lstm32",), 32, 4),
+    "lstm": Workload("LSTM 32 on 1,000 sequences of 20×8, batch 32", 1000, (20, 8), ("lstm32",), 32, 16, job=100),
 }
 
 
@@ -187,6 +198,61 @@ def torch_loop(work: Workload, network: Any, x: Any, y: Any, split: int) -> Call
     return run
 
 
+def lightning_peer(work: Workload) -> Callable[[int], None]:
+    """The plain loop's network under Lightning's trainer, with all that it reports switched off."""
+    import logging
+    import warnings
+
+    import lightning
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.manual_seed(0)
+    x, y = (torch.from_numpy(a) for a in data(work))
+    split = int(work.rows * (1 - work.validation))
+    widths = (work.shape[-1], *work.layers)
+    stack: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        stack += [nn.Linear(before, after), nn.ReLU()]
+    stack.append(nn.Linear(widths[-1], work.classes or 1))
+    loss_of = nn.CrossEntropyLoss() if work.classes else nn.MSELoss()
+    target = y.long() if work.classes else y
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.Sequential(*stack)
+
+        def training_step(self, batch: Any, _: int) -> Any:
+            return loss_of(self.network(batch[0]), batch[1])
+
+        def validation_step(self, batch: Any, _: int) -> None:
+            self.log("val_loss", loss_of(self.network(batch[0]), batch[1]))
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.Adam(self.parameters(), 1e-3, fused=True)
+
+    module = Module()
+    training = DataLoader(TensorDataset(x[:split], target[:split]), work.batch_size, shuffle=True)
+    validation = DataLoader(TensorDataset(x[split:], target[split:]), work.batch_size) if split < work.rows else None
+
+    def run(epochs: int) -> None:
+        lightning.Trainer(
+            max_epochs=epochs,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        ).fit(module, training, validation)
+
+    return run
+
+
 def sklearn_peer(work: Workload) -> Callable[[int], None]:
     import warnings
 
@@ -198,9 +264,14 @@ def sklearn_peer(work: Workload) -> Callable[[int], None]:
     kind = MLPClassifier if work.classes else MLPRegressor
 
     def run(epochs: int) -> None:
-        kind(work.layers, batch_size=work.batch_size, max_iter=epochs, tol=0, n_iter_no_change=10**6, alpha=0).fit(
-            x[:split], y[:split].ravel()
-        )
+        kind(
+            hidden_layer_sizes=work.layers,
+            batch_size=work.batch_size,
+            max_iter=epochs,
+            tol=0,
+            n_iter_no_change=10**6,
+            alpha=0,
+        ).fit(x[:split], y[:split].ravel())
 
     return run
 
@@ -219,6 +290,7 @@ PEERS: dict[str, tuple[str, Callable[[Workload], Callable[[int], None]]]] = {
     "Keras/TensorFlow": ("tensorflow", _keras_on("tensorflow", 1)),
     "Keras/torch": ("torch", _keras_on("torch", 1)),
     "plain PyTorch loop, fused Adam": ("torch", torch_peer),
+    "Lightning": ("lightning", lightning_peer),
     "scikit-learn's MLP": ("sklearn", sklearn_peer),
 }
 
@@ -227,7 +299,7 @@ def fits(peer: str, work: Workload) -> bool:
     """Whether a peer is installed and can do the work."""
     if importlib.util.find_spec(PEERS[peer][0]) is None:
         return False
-    if peer.startswith("scikit"):
+    if peer in ("scikit-learn's MLP", "Lightning"):
         return all(isinstance(layer, int) for layer in work.layers) and not work.early_stopping
     return not (work.early_stopping and "PyTorch" in peer)
 
@@ -283,31 +355,38 @@ class Worker:
 def measure(name: str, rounds: int, only: list[str]) -> str:
     """The table of one workload, as Markdown."""
     work = WORKLOADS[name]
-    workers, starts, times = {}, {}, {}
+    workers, starts, times, counts = {}, {}, {}, {}
     for peer in PEERS:
         if fits(peer, work) and (not only or peer in only or peer == "goodfit"):
             workers[peer] = Worker(peer, name)
             starts[peer] = workers[peer].seconds(1)
-            workers[peer].seconds(work.epochs)  # warm
+            counts[peer] = max(1, min(work.epochs, int(SECONDS / workers[peer].seconds(1))))
+            workers[peer].seconds(counts[peer])  # warm
             times[peer] = []
     for _ in range(rounds):
         for peer, worker in workers.items():
-            times[peer].append(1e3 * worker.seconds(work.epochs) / work.epochs)
+            times[peer].append(1e3 * worker.seconds(counts[peer]) / counts[peer])
     for worker in workers.values():
         worker.close()
     ours = statistics.median(times["goodfit"])
     lines = [
         f"### {work.title}",
         "",
-        f"{rounds} rounds of {work.epochs} epochs.",
+        f"{rounds} rounds of up to {work.epochs} epochs each.",
         "",
-        "| peer | ms per epoch, median | range | times goodfit's | first epoch, compiled, s |",
-        "|---|--:|--:|--:|--:|",
+        "| peer | ms per epoch, median | range | times goodfit's | importing, s | first epoch, compiled, s "
+        f"| whole job of {work.job} epochs, s |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for peer, values in times.items():
         middle = statistics.median(values)
         spread = f"{min(values):.3g} to {max(values):.3g}"
-        lines.append(f"| {peer} | {middle:.3g} | {spread} | {middle / ours:.2f} | {starts[peer]:.2f} |")
+        importing = workers[peer].setting_up
+        whole = importing + starts[peer] + (work.job - 1) * middle / 1e3
+        lines.append(
+            f"| {peer} | {middle:.3g} | {spread} | {middle / ours:.2f} | {importing:.1f} | {starts[peer]:.2f} "
+            f"| {whole:.1f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
