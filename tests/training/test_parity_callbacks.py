@@ -300,3 +300,78 @@ def test_the_progress_bar_tells_an_epochs_time(rows, capsys):
     result = engine.fit(model(), x, y, epochs=2, batch_size=2, verbose=2)
     assert result.seconds <= time.perf_counter() - began
     assert "us/step" in capsys.readouterr().out
+
+
+# The end of a training whose loss is not finite -----------------------------------------------------------------------
+
+
+def spoiled(rows, row, count=70):
+    """Rows of which one makes the loss infinite."""
+    x, y = rows(count)
+    y[row] = np.inf
+    return x, y
+
+
+def diverging():
+    return model(keras.optimizers.SGD(1e4))
+
+
+NONFINITE = {
+    "first step": (model, 0, {"shuffle": False}),
+    "within the first epoch": (model, 40, {"shuffle": False}),
+    "in the last step, a smaller one": (model, 69, {"shuffle": False}),
+    "in a shuffled epoch": (model, 3, {"validation_split": 0.2}),
+    "one step per epoch": (model, 3, {"batch_size": 70}),
+    "after some epochs": (diverging, None, {"epochs": 60, "validation_split": 0.2}),
+    "never": (model, None, {"epochs": 12, "validation_split": 0.2}),
+}
+FAST = ("after some epochs", "in the last step, a smaller one")
+
+
+@pytest.mark.parametrize("known", [True, pytest.param(False, marks=slow)])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else slow) for n in NONFINITE])
+def test_terminate_on_nan(parity, rows, capsys, name, known):
+    make, row, arguments = NONFINITE[name]
+    x, y = rows(70) if row is None else spoiled(rows, row)
+    notes, told = iter(two := ([], [])), []
+
+    def given(_):
+        told.append(capsys.readouterr().out)
+        others = [callbacks.EarlyStopping("loss", patience=99, restore_best_weights=True)]
+        return dict(
+            **{"x": x, "y": y, "batch_size": 16, "epochs": 6, "verbose": 2, **arguments},
+            callbacks=[callbacks.TerminateOnNaN(), *(others if known else [TestRecorder(next(notes))])],
+        )
+
+    _, results = parity(make, given, runs_as="compiled" if known else "compiled-epoch")
+    told.append(capsys.readouterr().out)
+    stock, ours = ([line for line in text.splitlines() if "Invalid" in line] for text in told[1:])
+    assert stock == ours
+    assert len(ours) == (0 if name == "never" else 1)
+    assert results[0].outcome == ("finished" if name == "never" else "nonfinite")
+    assert repr(two[0]) == repr(two[1])
+
+
+@pytest.mark.parametrize(
+    ("callback", "arguments", "reason"),
+    [
+        (lambda: callbacks.TerminateOnNaN(), {"shuffle": "batch"}, 'shuffle is "batch"'),
+        (lambda: type("Own", (callbacks.TerminateOnNaN,), {})(), {}, "sees every batch (on_batch_end)"),
+    ],
+)
+def test_terminate_on_nan_that_is_left_to_keras(parity, rows, callback, arguments, reason):
+    x, y = spoiled(rows, 20)
+    _, results = parity(
+        model, lambda _: dict(x=x, y=y, batch_size=16, callbacks=[callback()], **arguments), runs_as="keras"
+    )
+    assert reason in results[0].engine_reason
+
+
+def test_terminate_on_nan_raises_what_it_raises_in_keras(rows):
+    from goodfit.training import engine
+
+    x, y = spoiled(rows, 20)
+    with pytest.raises(RuntimeError, match="at batch 1"):
+        engine.fit(
+            model(), x, y, 16, verbose=0, shuffle=False, checks="off", callbacks=[callbacks.TerminateOnNaN(True)]
+        )

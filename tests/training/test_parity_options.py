@@ -28,13 +28,16 @@ OPTIONS = {
     "validation-batch": {"validation_split": 0.3, "epochs": 3, "validation_batch_size": 4},
     "validation-freq": {"validation_split": 0.3, "epochs": 7, "validation_freq": 3},
     "validation-list": {"validation_split": 0.3, "epochs": 7, "validation_freq": [1, 2, 6]},
+    "validation-steps": {"validation_split": 0.5, "epochs": 4, "validation_batch_size": 7, "validation_steps": 2},
+    "all-validation-steps": {"validation_split": 0.5, "epochs": 2, "validation_batch_size": 7, "validation_steps": 4},
+    "steps": {"steps_per_epoch": 4, "batch_size": 16, "epochs": 3},
     "initial-epoch": {"initial_epoch": 2, "epochs": 5, "validation_split": 0.2, "validation_freq": 2},
     "no-epochs": {"initial_epoch": 5, "epochs": 5},
     "zero-epochs": {"epochs": 0},
     "class-weight": {"class_weight": {0: 0.3, 1: 2.0}, "epochs": 3},
     "many-epochs": {"epochs": 60, "batch_size": 16, "validation_split": 0.2},
 }
-FAST = {"batch-shuffle", "validation-freq", "initial-epoch"}
+FAST = {"batch-shuffle", "validation-freq", "validation-steps", "initial-epoch"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else slow) for n in OPTIONS])
@@ -105,9 +108,12 @@ BY_KERAS = {
     "pydataset": (lambda x, y: {"x": Batches(x, y)}, "not arrays"),
     "generator": (
         lambda x, y: {"x": ((x[:10], y[:10]) for _ in range(20)), "steps_per_epoch": 5, "shuffle": False},
-        "steps_per_epoch",
+        "not arrays",
     ),
-    "steps": (lambda x, y: {"x": x, "y": y, "steps_per_epoch": 2}, "steps_per_epoch is set"),
+    "steps": (
+        lambda x, y: {"x": x, "y": y, "batch_size": 10, "steps_per_epoch": 2},
+        "steps_per_epoch is 2, and the rows make 5 steps",
+    ),
     "validation": (lambda x, y: {"x": x, "y": y, "validation_data": Batches(x, y)}, "validation data"),
 }
 

@@ -114,7 +114,7 @@ def fit(
     found: tuple[str, ...] = ()
     if checks == "on":
         found = preflight.check(model, x, y, sample_weight=sample_weight, validation_data=validation_data)
-    reason = keras_internals.unsupported(model) or _unusual(arguments)
+    reason = keras_internals.unsupported(model) or _unusual(model, arguments)
     if not reason:
         prepared = _prepare(model, arguments, chunk)
         if isinstance(prepared, loops.Plan):
@@ -125,11 +125,11 @@ def fit(
     return result_of(model, began, "keras", reason, outcome, 0.0, found)
 
 
-def _unusual(arguments: Mapping[str, Any]) -> str:
+def _unusual(model: keras.Model, arguments: Mapping[str, Any]) -> str:
     """Why these arguments are left to Keras's own loop; `""` if they need not be."""
     for name in ("steps_per_epoch", "validation_steps"):
-        if arguments[name]:
-            return f"{name} is set"
+        if arguments[name] and model.steps_per_execution != 1:
+            return f"{name} is set, and steps_per_execution"
     callbacks = arguments["callbacks"]
     if isinstance(callbacks, keras.callbacks.CallbackList) and (
         type(callbacks) is not keras.callbacks.CallbackList or callbacks._history is None
@@ -137,6 +137,8 @@ def _unusual(arguments: Mapping[str, Any]) -> str:
         return "the callbacks are in a container of their own"
     for callback in keras_internals.listed(callbacks):
         method = keras_internals.batch_level(callback)
+        if method and keras_internals.terminates(callback):
+            method = keras_internals.told_of_steps(model, arguments["shuffle"])
         if method:
             return f"the callback {type(callback).__name__} sees every batch ({method})"
     validation = arguments["validation_data"]
@@ -184,7 +186,14 @@ def _prepare(model: keras.Model, arguments: Mapping[str, Any], longest: int | No
     iterator, validation_data = _begin(model, arguments)
     try:
         rows = keras_internals.rows_of(iterator, arguments["shuffle"])
+        if arguments["steps_per_epoch"] not in (None, 0, rows.steps):
+            return f"steps_per_epoch is {arguments['steps_per_epoch']}, and the rows make {rows.steps} steps"
         validation = None if validation_data is None else validation_rows(model, validation_data, arguments)
+        steps = arguments["validation_steps"]
+        if steps and validation is not None:
+            if steps > validation.steps:
+                return f"validation_steps is {steps}, and the rows to validate on make {validation.steps} steps"
+            validation = validation.first(steps)
         plan = loops.Plan(
             model=model,
             rows=_on_device(rows),

@@ -63,6 +63,11 @@ class Rows:
         """Steps per epoch."""
         return -(-self.count // self.batch_size)
 
+    def first(self, steps: int) -> Rows:
+        """The rows of the first steps."""
+        count = min(self.count, steps * self.batch_size)
+        return Rows(jax.tree.map(lambda array: array[:count], self.arrays), count, self.batch_size, self.shuffle)
+
     def order(self, random: Any = np.random) -> np.ndarray:
         """The order of the rows in the next epoch, drawn as Keras draws it from NumPy's global random state.
 
@@ -249,6 +254,26 @@ def replayable(callback: Any) -> bool:
     if passive(callback) or getattr(callback, "goodfit_replayable", False):
         return True
     return type(callback) in known and not any(name.startswith("on_") for name in vars(callback))
+
+
+def terminates(callback: Any) -> bool:
+    """Whether a callback is Keras's own `TerminateOnNaN`, unchanged, that stops the training without raising."""
+    return type(callback) is keras.callbacks.TerminateOnNaN and not (
+        callback.raise_error or any(name.startswith("on_") for name in vars(callback))
+    )
+
+
+def told_of_steps(model: keras.Model, shuffle: Any) -> str:
+    """Why what happens after a single step can't be found afterwards; `""` if it can.
+
+    It can where the loss that Keras hands to callbacks is its running mean over the epoch, seen after every step, and
+    where the order of the rows is drawn once per epoch.
+    """
+    if own_training(model):
+        return f"the model has its own {own_training(model)}()"
+    if model.steps_per_execution != 1:
+        return "steps_per_execution is set"
+    return 'shuffle is "batch"' if shuffle == "batch" else ""
 
 
 def started(callbacks: Any, seconds: float) -> None:

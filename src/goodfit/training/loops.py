@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from goodfit.training import chunk as chunks
-from goodfit.training import keras_internals, metrics, program
+from goodfit.training import keras_internals, metrics, nonfinite, program
 from goodfit.training.interrupt import Postponed
 from goodfit.training.keras_internals import Rows
 from goodfit.training.program import State
@@ -54,7 +54,8 @@ class Plan:
         listed = self.callbacks.callbacks
         users = [callback for callback in listed if not keras_internals.passive(callback)]
         names = ", ".join(sorted({type(callback).__name__ for callback in users}))
-        known = all(map(keras_internals.replayable, users))
+        self.terminators = [callback for callback in users if keras_internals.terminates(callback)]
+        known = all(keras_internals.replayable(callback) or callback in self.terminators for callback in users)
         self.engine: Literal["compiled", "compiled-epoch"] = "compiled"
         self.keep_states = bool(users)
         self.splits_validation = self.validation is not None and any(map(keras_internals.watches_validation, users))
@@ -155,6 +156,8 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
     logs: dict[str, Any] = {}
     epoch, size, seconds = first, 1, 0.0
     state = chunks.own_buffers(program.read_state(model))
+    if plan.terminators:  # the first epoch may be taken back
+        state = jax.tree.map(lambda value: jnp.array(value, copy=True), state)
     flight: _Flight | None = None
     with Postponed() as interrupt:
         try:
@@ -209,20 +212,48 @@ def _tell(plan: Plan, flight: _Flight, read: metrics.Read, seconds: float) -> tu
     states = jax.device_get(flight.states)
     with keras_internals.compared_on_host(callbacks.callbacks):
         for place in range(flight.count):
+            epoch = flight.first + place
+            before = program.read_state(model) if plan.terminators else None
             given = [[values[place] for values in group] for group in states]
             for variables, values in zip(groups, given, strict=True):
                 keras_internals.set_values(variables, values)
             logs = read(place, flight.evaluate[place])
-            _tell_epoch(callbacks, flight.first + place, logs, seconds)
+            callbacks.on_epoch_begin(epoch)
+            keras_internals.started(callbacks, seconds)
+            if before is not None and not np.isfinite(logs["loss"]):
+                logs = _terminate(plan, epoch, plan.rows, _draw_again(plan, flight, place), before, logs)
+            callbacks.on_epoch_end(epoch, logs)
             now = [keras_internals.get_values(variables) for variables in groups]
             if model.stop_training or not all(map(_same, now, given)):
-                if plan.rows.shuffle:
-                    np.random.set_state(flight.random_state)
-                    for _ in range(place + 1):
-                        plan.rows.order()
+                _draw_again(plan, flight, place)
                 trainable, non_trainable, optimizer, tracked = ([jnp.array(v, copy=True) for v in g] for g in now)
                 return logs, place + 1, (trainable, non_trainable, optimizer, tracked)
     return logs, flight.count, None
+
+
+def _draw_again(plan: Plan, flight: _Flight, place: int) -> np.ndarray | None:
+    """Set NumPy's random state to what it was when this epoch of a chunk had drawn its order; that order."""
+    if not plan.rows.shuffle:
+        return None
+    np.random.set_state(flight.random_state)
+    return [plan.rows.order() for _ in range(place + 1)][-1]
+
+
+def _terminate(
+    plan: Plan, epoch: int, rows: Rows, order: np.ndarray | None, before: State, logs: dict[str, Any]
+) -> dict[str, Any]:
+    """Take the model back to the first step after which the loss is not finite, and tell who ends it there; the logs."""
+    model = plan.model
+    step, state = nonfinite.first_step(model, rows, order, before)
+    if state is not None:
+        for variables, values in zip(program.variables(model), state, strict=True):
+            keras_internals.set_values(variables, values)
+        logs = model.get_metrics_result()
+    for callback in plan.terminators:
+        callback.on_train_batch_end(step, keras_internals.plain_logs(logs))
+    if state is not None and plan.evaluates(epoch) and not plan.splits_validation:
+        logs = {**logs, **_validate_one(plan)}
+    return logs
 
 
 def _same(one: list[Any], other: list[Any]) -> bool:
@@ -252,7 +283,11 @@ def _epochs(plan: Plan, first: int) -> dict[str, Any]:
                 keras_internals.set_values(model.metrics_variables, reset)
             callbacks.on_epoch_begin(epoch)
             rows = _first_batch(plan.rows) if model.stop_training else plan.rows
-            logs = _train_one(plan, rows, chunks.orders_of(rows, 1, 1), plan.evaluates(epoch))
+            orders = chunks.orders_of(rows, 1, 1)
+            before = jax.tree.map(jnp.copy, program.read_state(model)) if plan.terminators else None
+            logs = _train_one(plan, rows, orders, plan.evaluates(epoch))
+            if before is not None and not np.isfinite(logs["loss"]):
+                logs = _terminate(plan, epoch, rows, orders[0] if rows.shuffle else None, before, logs)
             if plan.splits_validation and plan.evaluates(epoch):
                 callbacks.on_test_begin()
                 validated = _validate_one(plan)
