@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from pathlib import Path
@@ -47,15 +46,15 @@ def write_study(study: Study, folder: str | os.PathLike[str]) -> None:
         where = "." if len(study.trials) == 1 else f"trials/{k}-{_slug(trial.change)}"
         (folder / where).mkdir(parents=True, exist_ok=True)
         write_run(trial.run, folder / where, diagnosis=trial.diagnosis)
-        comparison = None
-        if trial.comparison is not None:
-            comparison = files.encoded(dataclasses.asdict(trial.comparison), ("effect", "low", "high"))
         trials.append(
             {
                 "folder": where,
                 "change": None if trial.change is None else trial.change.to_dict(),
-                "comparison": comparison,
+                "comparison": None if trial.comparison is None else trial.comparison.to_dict(),
                 "kept": trial.kept,
+                "against": trial.against,
+                "steps": trial.steps,
+                "note": trial.note,
             }
         )
     about = {
@@ -94,9 +93,10 @@ def load_study(folder: str | os.PathLike[str]) -> Study:
                 raise InputError(f"{where} has no {DIAGNOSIS}.", "Was a part of the study moved or deleted?")
             comparison = None
             if entry["comparison"] is not None:
-                comparison = Comparison(**files.decoded(entry["comparison"], ("effect", "low", "high")))
+                comparison = Comparison.from_dict(entry["comparison"])
             change = None if entry["change"] is None else Change.from_dict(entry["change"])
-            trials.append(Trial(run, diagnosis, change, comparison, entry["kept"]))
+            rest = {name: entry[name] for name in ("against", "steps", "note") if name in entry}
+            trials.append(Trial(run, diagnosis, change, comparison, entry["kept"], **rest))
         if not trials:
             raise ValueError("it has no trial")
         scores = tuple(Score.from_dict(files.decoded(score, ("value", "spread"))) for score in data["scores"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,12 +57,17 @@ class Comparison:
     """A change's effect on the endpoint, over paired seeds.
 
     Args:
-        endpoint: what was compared.
-        effect: after minus before, mean over the pairs.
+        endpoint: what was compared; lower is better.
+        effect: after minus before, mean over the pairs, in the endpoint's unit.
         low: lower end of its 95 % interval.
         high: upper end.
         pairs: number of pairs.
-        better: whether the change is better beyond seed noise.
+        better: whether the change is better beyond noise, the number of changes that were tried allowed for.
+        before: the endpoint before the change, mean over the pairs; 0 where that is not known.
+        after: and after it; likewise.
+        p: how probable so low an effect or a lower one is where the change does nothing.
+        adjusted_p: the same, corrected for the number of changes that were tried beside it.
+        detectable: the smallest gain that would have been found in four of five such studies.
     """
 
     endpoint: str
@@ -70,6 +76,27 @@ class Comparison:
     high: float
     pairs: int
     better: bool
+    before: float = 0.0
+    after: float = 0.0
+    p: float = 1.0
+    adjusted_p: float = 1.0
+    detectable: float = math.inf
+
+    @property
+    def gain(self) -> float:
+        """The share of the endpoint before the change that it removes; negative where it adds."""
+        return -self.effect / self.before if self.before > 0 else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON: numbers that are none stand as text."""
+        fields = dataclasses.asdict(self)
+        return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
+        """The comparison that `to_dict` wrote."""
+        fields: dict[str, Any] = dict(data)
+        return cls(**{k: float(v) if isinstance(v, str) and k != "endpoint" else v for k, v in fields.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +109,9 @@ class Trial:
         change: what was changed against the trial before, `None` for the baseline.
         comparison: with the run before, `None` for the baseline.
         kept: whether the study went on from here.
+        against: the place in the study of the trial that it was compared with.
+        steps: optimizer steps that it took, over all seeds.
+        note: why it was kept, rejected or dropped, one sentence.
     """
 
     run: Run
@@ -89,6 +119,9 @@ class Trial:
     change: Change | None = None
     comparison: Comparison | None = None
     kept: bool = True
+    against: int | None = None
+    steps: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,11 @@
+"""One change at a time, proven on paired seeds: which changes to try, how two arms are compared, and the search.
+
+Nothing here trains: `search` is given what trains, applies a change and diagnoses, and is tested with fakes.
+"""
+
+from goodfit.improve.compare import Arm, Design, compare, holm
+from goodfit.improve.propose import propose
+from goodfit.improve.search import Budget, Ladder, search
+from goodfit.improve.trials import Trials
+
+__all__ = ["Arm", "Budget", "Design", "Ladder", "Trials", "compare", "holm", "propose", "search"]

@@ -1,0 +1,56 @@
+"""Which changes to try: those that findings ask for, most promising first, and a few that no finding asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from goodfit.values import Change, Diagnosis
+from goodfit.values._json import content_hash
+
+UNASKED = 4
+"""Changes tried that no finding asked for: enough that a wrong diagnosis is found out, few beside those it asks for."""
+
+
+def propose(
+    diagnosis: Diagnosis, others: Sequence[Change] = (), *, tried: Sequence[Change] = (), unasked: int | None = UNASKED
+) -> tuple[Change, ...]:
+    """The changes to try next, in the order of the gain that is expected of them.
+
+    Findings stand by importance and their changes by promise: first each finding's first one, then each one's second.
+    Changes that edit nothing (they are for a person to do) are left out, and so is what has been tried.
+
+    Args:
+        diagnosis: what the checks say.
+        others: changes that may help whatever the diagnosis.
+        tried: those not to propose again.
+        unasked: at most so many of the others; all where `None`.
+
+    Returns:
+        changes, no two with the same edits.
+
+    Example:
+        >>> [change.name for change in propose(Diagnosis("balanced", "…"), [Change("wider", {"epochs": 2}, "", "")])]
+        ['wider']
+    """
+    known = {edits_of(change) for change in tried}
+    ranks = [
+        (place, rank, change)
+        for rank, finding in enumerate(diagnosis.found)
+        for place, change in enumerate(c for c in finding.changes if c.edits)
+    ]
+    asked = [change for _, _, change in sorted(ranks, key=lambda entry: entry[:2])]
+    chosen: list[Change] = []
+    for listed, most in ((asked, None), (others, unasked)):
+        taken = 0
+        for change in listed:
+            if not change.edits or edits_of(change) in known or (most is not None and taken >= most):
+                continue
+            known.add(edits_of(change))
+            chosen.append(change)
+            taken += 1
+    return tuple(chosen)
+
+
+def edits_of(change: Change) -> str:
+    """Equal for changes that do the same, whatever they are called."""
+    return content_hash(dict(change.edits))

@@ -1,0 +1,389 @@
+"""The search: each change alone against one baseline; the best is kept where it is better beyond noise, and so on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from goodfit.errors import InputError
+from goodfit.improve.compare import LEVEL, Arm, Design, compare, holm, joined
+from goodfit.values import Change, Comparison, Diagnosis, Progress, Recipe, Report, Trial, silent
+
+LEAST_GAIN = 0.01
+"""A change that removes less than this share of the endpoint is not worth it, however surely it does."""
+ROUNDS = 6
+"""Changes kept at most, one after the other."""
+RACING_SEEDS = 4
+"""Fewer seeds than this are not divided: a half of them would tell too little."""
+
+Train = Callable[[Recipe, tuple[int, ...]], Arm]
+Apply = Callable[[Recipe, Change], Recipe]
+Diagnose = Callable[[Arm], Diagnosis]
+Propose = Callable[[Diagnosis, Sequence[Change]], Sequence[Change]]
+Each = Callable[[Callable[[Recipe], Any], Sequence[Recipe]], list[Any]]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may cost.
+
+    Args:
+        steps: optimizer steps over all trials and seeds; no limit where `None`. The same budget gives the same study.
+        seconds: no trial is begun after so many; where the search ends then depends on the machine.
+
+    Example:
+        >>> Budget.of("2m"), Budget.of(50_000)
+        (Budget(steps=None, seconds=120.0), Budget(steps=50000, seconds=None))
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, given: int | str | None) -> Budget:
+        """A number of steps, or a time such as `60s`, `5m`, `1h`; `InputError` for anything else."""
+        if given is None:
+            return cls()
+        text = str(given).strip().lower()
+        if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", text):
+            return cls(seconds=float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]])
+        if re.fullmatch(r"\d+", text) and int(text) > 0:
+            return cls(steps=int(text))
+        raise InputError(
+            f"the budget is {given!r}.", "Give optimizer steps, such as 200000, or a time, such as 60s or 5m."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """What a search found.
+
+    Args:
+        trials: the first is the baseline; then all changes that were trained, in their order.
+        recipes: of each trial.
+        refused: changes that could not be applied or trained, each with the reason.
+        gain: the kept recipe against the baseline on seeds that had no part in choosing it; `None` where nothing was
+            kept, or the budget did not reach.
+        over_chance: the kept recipe against predicting the mean or the prior; `None` where chance is not known.
+        ended: why the search ended, one sentence.
+        steps: optimizer steps, over all trials and seeds.
+        fresh: the arms of baseline and kept recipe on the fresh seeds.
+        arms: of each trial.
+        interrupted: whether the user ended it.
+    """
+
+    trials: tuple[Trial, ...]
+    recipes: tuple[Recipe, ...]
+    refused: tuple[tuple[Change, str], ...] = ()
+    gain: Comparison | None = None
+    over_chance: Comparison | None = None
+    ended: str = ""
+    steps: int = 0
+    fresh: tuple[Arm, Arm] | None = None
+    arms: tuple[Arm, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def best(self) -> int:
+        """The place of the trial that the search ended with."""
+        return max(place for place, trial in enumerate(self.trials) if trial.kept)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the search ended with."""
+        return self.recipes[self.best]
+
+    @property
+    def improved(self) -> bool:
+        """Whether the kept recipe is better than the baseline, and better than chance, beyond noise."""
+        proven = self.gain is not None and self.gain.better
+        return proven and (self.over_chance is None or self.over_chance.better)
+
+
+def search(
+    recipe: Recipe,
+    *,
+    train: Train,
+    apply: Apply,
+    diagnose: Diagnose,
+    propose: Propose,
+    seeds: Sequence[int],
+    design: Design = "splits",
+    endpoint: str = "loss",
+    worst: float = math.inf,
+    chance: Callable[[Sequence[int]], Arm | None] = lambda _: None,
+    cost: Callable[[Recipe, int], int] = lambda recipe, count: recipe.epochs * count,
+    budget: Budget = Budget(),
+    least_gain: float = LEAST_GAIN,
+    rounds: int = ROUNDS,
+    racing: bool = True,
+    each: Each = lambda function, recipes: [function(recipe) for recipe in recipes],
+    report: Report = silent,
+) -> Ladder:
+    """Try changes one at a time, keep the best that is better beyond noise, and go on from there.
+
+    In each round every change is tried alone against the same baseline. After half of the seeds, those that are no
+    better so far are dropped; a change can only be lost by that, never wrongly kept. Those that remain are compared on
+    all seeds, their p corrected for all changes of the round, dropped ones included (`compare.holm`). At the end the
+    kept recipe is compared with the first baseline on as many fresh seeds; where they don't bear it out, nothing is
+    kept.
+
+    Args:
+        recipe: the baseline.
+        train: trains a recipe on seeds; what it raises counts as a failed trial, but for Ctrl-C.
+        apply: a recipe after a change; `InputError` where it can't be changed so.
+        diagnose: what an arm's run says.
+        propose: changes to try, most promising first, given a diagnosis and those that were of no use before.
+        seeds: of all arms.
+        design: what varies from pair to pair.
+        endpoint: what is compared; lower is better.
+        worst: a larger mean loss counts as this.
+        chance: an arm that predicts the mean or the prior on the same seeds, or `None`.
+        cost: optimizer steps of a recipe on so many seeds, at most.
+        budget: what all of it may cost.
+        least_gain: smaller shares of the endpoint are not worth a change.
+        rounds: changes kept at most.
+        racing: drop what is no better after half of the seeds.
+        each: calls a function for each of several recipes, here or elsewhere.
+        report: told what is tried.
+
+    Returns:
+        the ladder. Ctrl-C ends the search with what was finished.
+
+    Raises:
+        InputError: the budget doesn't suffice for the baseline and one change.
+    """
+    run = _Search(
+        train, apply, diagnose, propose, tuple(seeds), design, endpoint, worst, chance, cost, budget, least_gain,
+        racing, each, report,
+    )  # fmt: skip
+    return run.climb(recipe, rounds)
+
+
+@dataclass(eq=False)
+class _Search:
+    """A search under way."""
+
+    train: Train
+    apply: Apply
+    diagnose: Diagnose
+    propose: Propose
+    seeds: tuple[int, ...]
+    design: Design
+    endpoint: str
+    worst: float
+    chance: Callable[[Sequence[int]], Arm | None]
+    cost: Callable[[Recipe, int], int]
+    budget: Budget
+    least_gain: float
+    racing: bool
+    each: Each
+    report: Report
+    trials: list[Trial] = field(default_factory=list)
+    recipes: list[Recipe] = field(default_factory=list)
+    arms: list[Arm] = field(default_factory=list)
+    refused: list[tuple[Change, str]] = field(default_factory=list)
+    steps: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def climb(self, recipe: Recipe, rounds: int) -> Ladder:
+        least = 2 * self.cost(recipe, len(self.seeds))
+        if self.budget.steps is not None and self.budget.steps < least:
+            raise InputError(
+                f"a budget of {self.budget.steps:,} steps doesn't suffice for the baseline and one change.",
+                f"Give at least {least:,} steps, or fewer seeds or epochs.",
+            )
+        ended, interrupted, gain, fresh = "", False, None, None
+        try:
+            self._baseline(recipe)
+            ended = self._rounds(rounds)
+            gain, fresh = self._confirm()
+        except KeyboardInterrupt:
+            if not self.trials:
+                raise
+            interrupted, ended = True, "It was interrupted."
+            gain = fresh = None
+        best = max(place for place, trial in enumerate(self.trials) if trial.kept)
+        return Ladder(
+            trials=tuple(self.trials),
+            recipes=tuple(self.recipes),
+            refused=tuple(self.refused),
+            gain=gain,
+            over_chance=self._over_chance(fresh[1] if fresh and best else self.arms[best]),
+            ended=ended,
+            steps=self.steps,
+            fresh=fresh,
+            arms=tuple(self.arms),
+            interrupted=interrupted,
+        )
+
+    def _baseline(self, recipe: Recipe) -> None:
+        self.report(Progress("baseline", "the recipe as it is"))
+        arm = joined([self._trained(recipe, part) for part in self._parts()])
+        self.trials.append(Trial(arm.run, self.diagnose(arm), steps=arm.steps, note="The recipe as it was given."))
+        self.recipes.append(recipe)
+        self.arms.append(arm)
+
+    def _parts(self) -> list[tuple[int, ...]]:
+        """The seeds in two halves, or whole: all arms are trained in the same parts."""
+        if not self.racing or len(self.seeds) < RACING_SEEDS:
+            return [self.seeds]
+        half = -(-len(self.seeds) // 2)
+        return [self.seeds[:half], self.seeds[half:]]
+
+    def _rounds(self, rounds: int) -> str:
+        base, useless = 0, []
+        for _ in range(rounds):
+            diagnosis = self.trials[base].diagnosis
+            self.report(Progress("diagnose", f"{diagnosis.verdict}: {diagnosis.reason}", finished=True))
+            changes = list(self.propose(diagnosis, useless))
+            if not changes:
+                return "There was nothing left to try."
+            kept, spent = self._round(base, changes)
+            if kept is None:
+                return "The budget is spent." if spent else "No change was better beyond noise."
+            losing = [t.change for t in self.trials if t.against == base and t.comparison and t.comparison.effect > 0]
+            useless += [change for change in losing if change is not None]
+            base = kept
+            if spent:
+                return "The budget is spent."
+        return f"{rounds} changes were kept, as many as were asked for."
+
+    def _round(self, base: int, changes: Sequence[Change]) -> tuple[int | None, bool]:
+        """Try each change against one baseline; the place of the kept one, and whether the budget is spent."""
+        candidates: list[tuple[Change, Recipe]] = []
+        known = {recipe.hash for recipe in self.recipes}
+        for change in changes:
+            try:
+                after = self.apply(self.recipes[base], change)
+            except InputError as problem:
+                self.refused.append((change, str(problem)))
+                continue
+            if after.hash not in known:
+                known.add(after.hash)
+                candidates.append((change, after))
+        parts = self._parts()
+        arms: dict[int, list[Arm]] = {}
+        alive = list(range(len(candidates)))
+        spent = False
+        for number, part in enumerate(parts):
+            affordable = []
+            for place in alive:
+                price = self.cost(candidates[place][1], len(part))
+                if self._affords(price + sum(self.cost(candidates[other][1], len(part)) for other in affordable)):
+                    affordable.append(place)
+                else:
+                    spent = True
+            results = self.each(
+                lambda recipe, part=part: self._attempt(recipe, part), [candidates[place][1] for place in affordable]
+            )
+            for place, result in zip(affordable, results, strict=True):
+                if isinstance(result, Arm):
+                    arms.setdefault(place, []).append(result)
+                else:
+                    self.refused.append((candidates[place][0], result))
+                    arms.pop(place, None)
+            alive = [place for place in affordable if place in arms]
+            if number < len(parts) - 1:
+                alive = [place for place in alive if self._promising(base, arms[place])]
+        return self._judge(base, candidates, arms, alive), spent
+
+    def _promising(self, base: int, arms: list[Arm]) -> bool:
+        return compare(self.arms[base], joined(arms), self.design, worst=self.worst).effect < 0
+
+    def _judge(
+        self, base: int, candidates: list[tuple[Change, Recipe]], arms: dict[int, list[Arm]], finished: list[int]
+    ) -> int | None:
+        tried = len(arms)
+        whole = {place: joined(parts) for place, parts in arms.items()}
+        compared = {
+            place: compare(
+                self.arms[base], arm, self.design, endpoint=self.endpoint, worst=self.worst, tried=max(tried, 1)
+            )
+            for place, arm in whole.items()
+        }
+        compared |= dict(zip(finished, holm([compared[place] for place in finished], tried), strict=True))
+        worth = [p for p in finished if compared[p].better and compared[p].gain >= self.least_gain]
+        best = min(worth, key=lambda place: compared[place].effect, default=None)
+        kept = None
+        for place, arm in whole.items():
+            change, recipe = candidates[place]
+            if place == best:
+                kept = len(self.trials)
+            note = _note(compared[place], place == best, place in worth, place in finished, len(arm.losses))
+            self.trials.append(
+                Trial(arm.run, self.diagnose(arm), change, compared[place], place == best, base, arm.steps, note)
+            )
+            self.recipes.append(recipe)
+            self.arms.append(arm)
+            self.report(Progress("change", f"{change.name}: {note}", finished=True))
+        return kept
+
+    def _confirm(self) -> tuple[Comparison | None, tuple[Arm, Arm] | None]:
+        """The kept recipe against the first baseline, on seeds that had no part in choosing it."""
+        best = max(place for place, trial in enumerate(self.trials) if trial.kept)
+        if best == 0:
+            return None, None
+        self.report(Progress("confirm", "the kept recipe and the baseline on fresh seeds"))
+        first = max(self.seeds) + 1
+        seeds = tuple(range(first, first + len(self.seeds)))
+        parts = [seeds[: len(part)] if place == 0 else seeds[-len(part) :] for place, part in enumerate(self._parts())]
+        before, after = (joined([self._trained(self.recipes[place], part) for part in parts]) for place in (0, best))
+        gain = compare(before, after, self.design, endpoint=self.endpoint, worst=self.worst)
+        gain = dataclasses.replace(gain, adjusted_p=gain.p, better=gain.p <= LEVEL and gain.effect < 0)
+        if not gain.better:
+            for place, trial in enumerate(self.trials):
+                if place and trial.kept:
+                    note = f"{trial.note} Fresh seeds did not bear it out."
+                    self.trials[place] = dataclasses.replace(trial, kept=False, note=note)
+        return gain, (before, after)
+
+    def _over_chance(self, arm: Arm) -> Comparison | None:
+        constant = self.chance(arm.run.seeds)
+        if constant is None:
+            return None
+        made = compare(constant, arm, self.design, endpoint=self.endpoint, worst=self.worst)
+        return dataclasses.replace(made, adjusted_p=made.p, better=made.p <= LEVEL and made.effect < 0)
+
+    def _affords(self, price: int) -> bool:
+        """Whether a trial can be begun, with enough left for the fresh seeds at the end."""
+        if self.budget.seconds is not None and time.monotonic() - self.began > self.budget.seconds:
+            return False
+        if self.budget.steps is None:
+            return True
+        return self.steps + price <= self.budget.steps
+
+    def _attempt(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm | str:
+        """The trained arm, or why it could not be trained."""
+        try:
+            return self._trained(recipe, seeds)
+        except Exception as problem:  # what a model or a function of the user's raises is no closed list
+            reason = next(iter(str(problem).strip().splitlines()), "")
+            return f"{type(problem).__name__}: {reason[:300]}" if not isinstance(problem, InputError) else reason
+
+    def _trained(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm:
+        arm = self.train(recipe, seeds)
+        if arm.interrupted:
+            raise KeyboardInterrupt
+        self.steps += arm.steps
+        return arm
+
+
+def _note(made: Comparison, kept: bool, worth: bool, finished: bool, seeds: int) -> str:
+    """What became of a change, one sentence."""
+    if not finished:
+        return f"Dropped after {seeds} seeds: no better so far." if made.effect >= 0 else "The budget ended before it."
+    if kept:
+        return f"Kept: removes {made.gain:.1%} of the {made.endpoint}."
+    if worth:
+        return f"Removes {made.gain:.1%} of the {made.endpoint}; another change removes more."
+    if made.better:
+        return f"Removes {made.gain:.1%} of the {made.endpoint}: too little to be worth a change."
+    if made.low > 0:
+        return f"Worse: adds {-made.gain:.1%} to the {made.endpoint}."
+    return "Not better beyond noise."

@@ -1,0 +1,208 @@
+"""The search, on regressions in closed form: what it keeps, what it costs, and how often it is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from goodfit.errors import InputError
+from goodfit.improve import Budget, Trials, propose, search
+from goodfit.values import Change, Diagnosis, Finding, Recipe
+
+
+def recipe_of(**settings):
+    return Recipe(model={"class_name": "ridge"}, optimizer={}, loss="mse", preparation=settings)
+
+
+def change_of(name, **settings):
+    return Change(name, {"preparation": settings}, "because", "do it")
+
+
+def test_a_change_that_helps_is_kept_and_the_rest_told(problem):
+    changes = [
+        change_of("unbiased", bias=0.0),
+        change_of("worse", bias=3.0),
+        change_of("refused", refuse=1),
+        change_of("failing", fail=1),
+        change_of("same", bias=2.0),
+    ]
+    ladder = search(recipe_of(bias=2.0), **problem().given(changes))
+    assert [t.change.name if t.change else "" for t in ladder.trials][:3] == ["", "unbiased", "worse"]
+    assert ladder.trials[1].kept
+    assert not ladder.trials[2].kept
+    assert ladder.recipe.preparation["bias"] == 0.0
+    assert ladder.improved
+    made = ladder.trials[1].comparison
+    assert made.effect == pytest.approx(-4.0, abs=1.2)  # the square of the bias
+    assert made.low < made.effect < made.high < 0
+    assert ladder.gain.effect == pytest.approx(-4.0, abs=1.2)
+    assert len(ladder.trials[2].run.seeds) == 4  # dropped after half of the seeds
+    assert "Dropped" in ladder.trials[2].note
+    told = {change.name: why for change, why in ladder.refused}
+    assert "glue" in told["refused"]
+    assert told["failing"] == "RuntimeError: out of memory"
+    assert "same" not in {t.change.name for t in ladder.trials if t.change}  # as the baseline: never trained
+
+
+def test_it_climbs_on_from_what_was_kept(problem):
+    changes = [change_of("unbiased", bias=0.0), change_of("ridge", ridge=10.0), change_of("half", bias=1.0)]
+    ladder = search(recipe_of(bias=4.0, features=120, ridge=0.001), **problem(rows=400).given(changes))
+    kept = [t.change.name for t in ladder.trials if t.kept and t.change]
+    assert kept == ["unbiased", "ridge"]
+    assert ladder.trials[ladder.best].against == 1
+    assert ladder.ended == "No change was better beyond noise."
+
+
+def test_all_arms_have_the_same_seeds_in_the_same_parts(problem):
+    given = problem()
+    search(recipe_of(bias=2.0), **given.given([change_of("unbiased", bias=0.0), change_of("ridge", ridge=2.0)]))
+    parts = {}
+    for settings, seeds in given.trained:
+        parts.setdefault(json.dumps(settings), []).append(seeds)
+    first, second = (0, 1, 2, 3), (4, 5, 6, 7)
+    assert parts['{"bias": 2.0}'][:2] == [first, second]
+    assert parts['{"bias": 0.0}'][:2] == [first, second]
+    fresh = [(8, 9, 10, 11), (12, 13, 14, 15)]
+    assert parts['{"bias": 2.0}'][2:] == fresh
+    assert parts['{"bias": 0.0}'][-2:] == fresh
+
+
+def test_a_gain_that_fresh_seeds_do_not_bear_out_is_taken_back(problem):
+    given = problem()
+    honest = given.train
+
+    def train(recipe, seeds):
+        return honest(recipe.replace(preparation={"bias": 2.0}) if min(seeds) >= 8 else recipe, seeds)
+
+    ladder = search(recipe_of(bias=2.0), **given.given([change_of("lucky", bias=0.0)], train=train))
+    assert ladder.best == 0
+    assert not ladder.improved
+    assert "did not bear it out" in ladder.trials[1].note
+
+
+def test_budget_in_steps(problem):
+    changes = [change_of(f"ridge {k}", ridge=float(k)) for k in range(2, 9)]
+    with pytest.raises(InputError, match="a budget of 100 steps doesn't suffice"):
+        search(recipe_of(), **problem().given(changes, budget=Budget(steps=100)))
+    given = problem()
+    ladder = search(recipe_of(), **given.given(changes, budget=Budget(steps=300)))
+    assert ladder.steps <= 300
+    assert ladder.ended == "The budget is spent."
+    again = search(recipe_of(), **problem().given(changes, budget=Budget(steps=300)))
+    assert [t.note for t in again.trials] == [t.note for t in ladder.trials]
+
+
+def test_budget_in_words():
+    assert Budget.of("1.5m").seconds == 90
+    assert Budget.of(None) == Budget()
+    for wrong in ("soon", 0, "-3s"):
+        with pytest.raises(InputError, match="budget"):
+            Budget.of(wrong)
+
+
+def test_nothing_to_try(problem):
+    ladder = search(recipe_of(), **problem().given([]))
+    assert ladder.ended == "There was nothing left to try."
+    assert len(ladder.trials) == 1
+    assert not ladder.improved
+
+
+def test_interrupted_search_keeps_what_it_has(problem):
+    given = problem()
+    honest, calls = given.train, []
+
+    def train(recipe, seeds):
+        calls.append(recipe)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return honest(recipe, seeds)
+
+    ladder = search(recipe_of(bias=2.0), **given.given([change_of("unbiased", bias=0.0)], train=train))
+    assert ladder.interrupted
+    assert ladder.best == 0
+
+
+def study_of_noise(problem, seed, changes, base):
+    ladder = search(recipe_of(**base), **problem(signal=0.0, rows=150, seed=seed).given(changes))
+    return any(t.kept for t in ladder.trials[1:]), ladder.improved
+
+
+def test_changes_that_do_nothing_are_rarely_kept(problem):
+    """12 changes that only draw other features, on pure noise: at most 5 % of 200 studies, binomial noise allowed."""
+    changes = [change_of(f"draw {k}", draw=k) for k in range(1, 13)]
+    kept = [study_of_noise(problem, seed, changes, {"features": 10, "ridge": 1.0})[0] for seed in range(200)]
+    assert np.mean(kept) <= 0.05
+
+
+def test_pure_noise_is_rarely_called_improved(problem):
+    """Shrinking a network that fits noise does lower its loss; but nothing there beats the mean."""
+    changes = [change_of(f"ridge {k}", ridge=float(k)) for k in (10, 30, 100, 300, 1000)]
+    changes += [change_of(f"features {k}", features=k) for k in (1, 2, 3, 5, 7)]
+    said = [study_of_noise(problem, seed, changes, {"features": 20, "ridge": 1.0}) for seed in range(200)]
+    assert np.mean([improved for _, improved in said]) <= 0.05
+
+
+def test_propose_takes_turns_among_the_findings():
+    def made(name):
+        return Change(name, {name: 1}, "", "")
+
+    told = Change("look", {}, "", "look at it")
+    findings = (
+        Finding("first", "found", "…", "high", changes=(made("a"), made("b"))),
+        Finding("second", "found", "…", "low", changes=(told, made("c"), made("a"))),
+        Finding("third", "clear", "…", changes=(made("never"),)),
+    )
+    others = [made("b"), made("x"), made("y"), made("z")]
+    names = [c.name for c in propose(Diagnosis("unstable", "…", findings), others, unasked=2)]
+    assert names == ["a", "c", "b", "x", "y"]
+    left = propose(Diagnosis("unstable", "…", findings), others, tried=[made("a"), made("x")], unasked=None)
+    assert [c.name for c in left] == ["c", "b", "y", "z"]
+
+
+def test_trials_survive_and_are_found_again(problem, tmp_path):
+    data = {"y": {"rows": 200, "hash": "abc"}, "endpoint": "loss"}
+    trials = Trials(tmp_path / "t", data)
+    arm = problem().train(recipe_of(bias=1.0), (0, 1))
+    arm.losses[0, 3] = np.inf
+    trials.keep("key", arm)
+    again = Trials(tmp_path / "t", data).find("key")
+    np.testing.assert_array_equal(again.losses, arm.losses)
+    assert again.run.recipe == arm.run.recipe
+    assert (again.steps, again.train_rows, again.run.seeds) == (arm.steps, arm.train_rows, (0, 1))
+    assert trials.find("other") is None
+    (tmp_path / "t" / "half.npz").write_bytes((tmp_path / "t" / "key.npz").read_bytes()[:100])
+    assert trials.find("half") is None
+    assert not list((tmp_path / "t").glob("*.part"))
+    with pytest.raises(InputError, match="y rows was 200, is 199"):
+        Trials(tmp_path / "t", {**data, "y": {"rows": 199, "hash": "abc"}})
+
+
+def test_killed_study_ends_with_the_same_numbers(problem, tmp_path):
+    changes = [change_of("unbiased", bias=0.0), change_of("ridge", ridge=5.0)]
+    whole = search(recipe_of(bias=2.0), **problem().given(changes))
+    given = problem()
+    honest, done = given.train, []
+
+    def remembered(kill_after):
+        trials = Trials(tmp_path, {"rows": 200})
+
+        def train(recipe, seeds):
+            key = f"{recipe.hash}-{min(seeds)}"
+            arm = trials.find(key)
+            if arm is None:
+                if len(done) >= kill_after:
+                    raise SystemExit
+                arm = honest(recipe, seeds)
+                done.append(key)
+                trials.keep(key, arm)
+            return arm
+
+        return train
+
+    with pytest.raises(SystemExit):
+        search(recipe_of(bias=2.0), **given.given(changes, train=remembered(4)))
+    again = search(recipe_of(bias=2.0), **given.given(changes, train=remembered(99)))
+    assert len(done) == len(set(done))  # nothing was trained twice
+    assert [t.comparison for t in again.trials[1:]] == [t.comparison for t in whole.trials[1:]]
+    assert again.gain == whole.gain
+    assert again.steps == whole.steps
