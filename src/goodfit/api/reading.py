@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from goodfit import checks, logs, store
+from goodfit.api import probing
 from goodfit.api.predictor import MODEL, Predictor
 from goodfit.api.result import FitResult, TableStudy
 from goodfit.errors import InputError
-from goodfit.values import Diagnosis, Run, Study
+from goodfit.values import Diagnosis, Report, Run, Study, silent
 
 
 def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy:
@@ -61,19 +64,44 @@ def read(path: str | os.PathLike[str], *, loss: str | None = None, val_loss: str
     return logs.read(path, loss=loss, val_loss=val_loss)
 
 
-def diagnose(what: Any, *, loss: str | None = None, val_loss: str | None = None) -> Diagnosis:
+def diagnose(
+    what: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    probe: bool = False,
+    loss: str | None = None,
+    val_loss: str | None = None,
+    report: Report = silent,
+) -> Diagnosis:
     """One verdict on a training, and all findings.
 
     Args:
-        what: a `Run`, a `FitResult`, a `Study`, Keras's `History`, a mapping of lists, a DataFrame, or a path.
+        what: a `Run`, a `FitResult`, a `Study`, Keras's `History`, a mapping of lists, a DataFrame, a path; or a
+            compiled Keras model, with its rows.
+        x: the training inputs, for what only rows can tell; those that `fit` or `train` was given where they are at
+            hand.
+        y: the training targets.
+        validation_data: `(x, y)` of the validation rows.
+        validation_split: the share of the last rows that were validated on.
+        sample_weight: a weight per row.
+        batch_size: rows per step; 32 where it isn't known.
+        probe: measure what curves can't tell, on the model and its rows: the model stays as it is, to the byte. It
+            trains copies for 100 seconds at most, for a few as a rule; compiling comes on top.
         loss: the curve of the training loss, where it isn't recognized by its name.
         val_loss: the curve of the validation loss.
+        report: told what is being measured.
 
     Returns:
         the verdict with its reason, and the findings, most important first.
 
     Raises:
-        InputError: it holds no curves, or a file holds several runs (use `read` and diagnose each).
+        InputError: it holds no curves, or a file holds several runs (use `read` and diagnose each); or probes are
+            asked for and there is no model, or there are no rows.
 
     Example:
         >>> import goodfit
@@ -82,11 +110,37 @@ def diagnose(what: Any, *, loss: str | None = None, val_loss: str | None = None)
         >>> goodfit.diagnose({"loss": falling, "val_loss": rising}).verdict
         'overfitting'
     """
-    if isinstance(what, Study):
-        return what.diagnosis
-    what = getattr(what, "run", what)  # a FitResult
+    given = {
+        "x": x,
+        "y": y,
+        "validation_data": validation_data,
+        "validation_split": validation_split,
+        "sample_weight": sample_weight,
+        "batch_size": batch_size,
+    }
+    if not probe and x is None:
+        return what.diagnosis if isinstance(what, Study) else checks.diagnose(_run_of(what, loss, val_loss))
+    model, arguments = _at_hand(what, given)
+    run = _run_of(what, loss, val_loss)
+    if not probe:
+        return checks.diagnose(run, None if model is None else probing.dataset_of(model, arguments))
+    if model is None:
+        raise InputError(
+            "there is no model to probe.", "Give the FitResult, the History or the model that was trained."
+        )
+    run, dataset = probing.probed(run, model, arguments, report)
+    return checks.diagnose(run, what.dataset if isinstance(what, TableStudy) and what.dataset else dataset)
+
+
+def _run_of(what: Any, loss: str | None, val_loss: str | None) -> Run:
+    """What happened, of anything that tells."""
+    what = getattr(what, "run", what)  # a FitResult, a Study
     if isinstance(what, Run):
-        return checks.diagnose(what)
+        return what
+    if _is_model(what):
+        what = getattr(what, "history", None) or {}
+        if not getattr(what, "history", None):
+            return Run({}, np.zeros(0))
     history = getattr(what, "history", None)  # Keras's History
     if isinstance(history, Mapping):
         what = history
@@ -99,4 +153,39 @@ def diagnose(what: Any, *, loss: str | None = None, val_loss: str | None = None)
             f"{what if isinstance(what, (str, os.PathLike)) else 'the log'} holds {len(runs)} runs.",
             "Read them with goodfit.read(…) and diagnose each.",
         )
-    return checks.diagnose(runs[0])
+    return runs[0]
+
+
+def _is_model(what: Any) -> bool:
+    """Whether it is a Keras model, without importing Keras to ask."""
+    return any(base.__module__.startswith("keras.") and base.__name__ == "Trainer" for base in type(what).__mro__)
+
+
+def _at_hand(what: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The model, or `None`; and the arguments of `fit` that say which rows, those given now before those of then."""
+    then: dict[str, Any] = {}
+    model = None
+    if isinstance(what, TableStudy):
+        get_model, recipe = getattr(what.run, "get_model", None), what.run.recipe
+        model = get_model() if get_model is not None else None
+        if what.dataset is not None:
+            data = what.dataset
+            then = {"x": data.x[data.train], "y": data.y[data.train], "validation_data": data.part("validation")}
+        then["batch_size"] = recipe.batch_size if recipe is not None else None
+    elif isinstance(what, FitResult):
+        model = what.get_model() if what.get_model is not None else None
+        then = dict(what.arguments or {})
+    elif _is_model(what):
+        model = what
+    elif _is_model(getattr(what, "model", None)):  # Keras's History
+        model = what.model
+    if given["x"] is not None:  # other rows: nothing of the old ones fits them but the batch size
+        then = {"batch_size": then.get("batch_size"), "class_weight": then.get("class_weight")}
+    return model, {
+        **then,
+        **{
+            name: value
+            for name, value in given.items()
+            if value is not None and not (name == "validation_split" and not value)
+        },
+    }

@@ -28,11 +28,13 @@ class FitResult(Run):
         get_model: gives the trained model.
         keras_history: Keras's `History.history`, where a Keras model was trained by one seed.
         params: Keras's `History.params`: `verbose`, `epochs`, `steps`.
+        arguments: what `fit` was given, by name: the rows themselves, no copies, for probes.
     """
 
     get_model: Callable[[], Any] | None = field(default=None, repr=False)
     keras_history: Mapping[str, list[Any]] | None = field(default=None, repr=False)
     params: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, run: Run, **more: Any) -> FitResult:

@@ -223,17 +223,29 @@ def class_imbalance(case: Case) -> Finding:
 
 @check("too-few-examples", explains=("overfitting",))
 def too_few_examples(case: Case) -> Finding:
-    """There are too few training rows for a network to be worth its trouble.
+    """There are too few training rows: scores are luck, or more rows would lower the loss.
 
-    Detected: fewer than `MIN_TRAINING_ROWS` training rows, or fewer than `MIN_ROWS_PER_CLASS` of the rarest class.
+    Detected: fewer than `MIN_TRAINING_ROWS` training rows, or fewer than `MIN_ROWS_PER_CLASS` of the rarest class. Or,
+    with the model and its rows at hand (`diagnose(…, probe=True)`), by a learning curve: fresh networks trained on a
+    quarter, on half and on all of the rows; the loss to expect from twice the rows (its falls over doublings shrink by
+    a constant ratio) gains at least `RELEVANT_GAIN`, and the last doubling's fall is more than two draws of the rows
+    differ by.
 
-    Why it matters: scores of such tables are mostly luck, and simpler models do as well.
+    Why it matters: scores of tiny tables are mostly luck, and simpler models do as well. Where the learning curve
+    still falls, more rows do what no change to the network can.
 
-    What to try: a linear model, cross-validation, more rows.
+    What to try: more rows, augmentation; for a tiny table a linear model and cross-validation.
+
+    False alarms: the curve is drawn from networks trained for a few seconds; where these end far above the run itself,
+    it is not read.
+    Source: Hestness et al. (2017), "Deep learning scaling is predictable, empirically", for the power law over rows.
     """
     slug, dataset = "too-few-examples", case.dataset
+    curve = _learning_curve(case)
+    if curve is not None and curve.status == "found":
+        return curve
     if dataset is None:
-        return not_applicable(slug, _NO_ROWS)
+        return curve or not_applicable(slug, _NO_ROWS)
     rows = len(dataset.train)
     evidence = [Evidence("training rows", rows, thresholds.MIN_TRAINING_ROWS, "<", "rows")]
     per_class = rows
@@ -255,6 +267,38 @@ def too_few_examples(case: Case) -> Finding:
         else f"The rarest class has {per_class} training rows"
     )
     return found(slug, "low", f"{what}: scores will be mostly luck.", evidence, [change])
+
+
+def _learning_curve(case: Case) -> Finding | None:
+    """What the measured learning curve over rows says; `None` where there is none that can be read."""
+    slug, known, reading = "too-few-examples", case.run.measurements, case.reading
+    losses = [known.get(f"rows_{share}_val_loss", np.nan) for share in (25, 50, 100)]
+    if not np.isfinite(losses).all():
+        return None
+    levels = [reading.kept_validation(s, v) for s, v in reading.validations()]
+    own = known.get("end_val_loss", np.median(levels) if levels else losses[2])
+    if reading.gain(losses[2], min(own, losses[2])) > 0.3:
+        return None  # cut short: not the network that was trained
+    before, last = losses[0] - losses[1], losses[1] - losses[2]
+    ratio = min(last / before, 1.0) if before > 0 else 1.0
+    expected = reading.gain(losses[2], losses[2] - max(last, 0.0) * ratio)
+    spread = float(known.get("rows_spread", 0.0))
+    evidence = [
+        Evidence("gain to expect from twice the rows", expected, thresholds.RELEVANT_GAIN, ">"),
+        Evidence("fall of the loss by the last doubling of the rows", last, spread, ">"),
+    ]
+    if expected < thresholds.RELEVANT_GAIN or last <= spread:
+        return clear(slug, "The loss hardly depends on the number of rows any more.", evidence)
+    message = (
+        f"Trained on a quarter, half and all of the rows, fresh networks reach {losses[0]:.3g}, {losses[1]:.3g} and "
+        f"{losses[2]:.3g}: twice the rows may gain about {expected:.0%}."
+    )
+    change = remedies.do(
+        "more-rows",
+        "The loss still falls with the number of rows.",
+        "Collect more training rows, or make more of those there are (augmentation).",
+    )
+    return found(slug, "medium" if expected >= 0.1 else "low", message, evidence, [change])
 
 
 @check("duplicate-rows")

@@ -16,6 +16,8 @@ _FAULTS: tuple[Verdict, ...] = (
 )  # fmt: skip
 """The verdicts that a finding of the same slug gives, the one that makes the others meaningless first."""
 
+_PROBE = " (diagnose(…, probe=True) does, with the model and its rows)"
+
 _SEVERITY = {"high": 0, "medium": 1, "low": 2, "none": 3}
 
 
@@ -93,7 +95,10 @@ def _of_others(sentence: str, reading: Reading) -> str:
 
 
 def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
-    """Why no verdict can be given, with the cheapest measurement that would settle it; `None` where one can."""
+    """Why no verdict can be given, with the cheapest measurement that would settle it; `None` where one can.
+
+    The cheapest comes first: another look at the log, then some epochs more, then probes of the model.
+    """
     reading = case.reading
     if not any(c is not None and len(c.y) for c in (*reading.train, *reading.validation)):
         return "No loss was logged: log the loss of each epoch."
@@ -105,20 +110,20 @@ def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
         return "No training loss was logged beside the validation loss: log it, to tell underfitting from overfitting."
     if findings["not-learning"].status == "not-applicable":
         reason = findings["not-learning"].message
-        return reason[0].upper() + reason[1:] + " Measure the loss of predicting the mean or the prior."
+        return reason[0].upper() + reason[1:] + f" Measure the loss of predicting the mean or the prior{_PROBE}."
     level = sorted(reading.kept_validation(s, v) for s, v in reading.validations())
     middle = level[len(level) // 2]
     if reading.chance_known or not reading.ratios:
         if reading.chance_known and middle > (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance:
             return (
                 f"Validation loss ({middle:.3g}) is no better than chance ({reading.chance:.3g}): measure a linear "
-                "model's validation loss to see whether anything can be learned."
+                f"model's validation loss to see whether anything can be learned{_PROBE}."
             )
         return None
     if middle > thresholds.POOR_FIT * reading.chance:
         return (
             f"Validation loss is still {middle / reading.chance:.0%} of the first epoch's: measure a linear model's "
-            "validation loss to tell a hard table from an underfit network."
+            f"validation loss to tell a hard table from an underfit network{_PROBE}."
         )
     return None
 

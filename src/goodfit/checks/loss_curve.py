@@ -17,7 +17,7 @@ import numpy as np
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
 from goodfit.checks.reading import Reading, Series
-from goodfit.values import Evidence, Finding
+from goodfit.values import Change, Evidence, Finding
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,57 @@ def _fits(reading: Reading) -> list[_Fit]:
 
 def best_baseline(case: Case) -> tuple[str, float] | None:
     """The better of the linear model and gradient boosting by validation loss, where they were measured."""
+    comparable = case.reading.quantity == "loss" and not penalized(case)
+    return _better_baseline(case) if comparable else None
+
+
+def _better_baseline(case: Case) -> tuple[str, float] | None:
     known = [
         (label, float(value))
         for label, name in (("the linear model", "linear_loss"), ("gradient boosting", "boosting_loss"))
         if (value := case.run.measurements.get(name)) is not None and math.isfinite(value)
     ]
-    comparable = case.reading.quantity == "loss" and not penalized(case)
-    return min(known, key=lambda item: item[1]) if known and comparable else None
+    return min(known, key=lambda item: item[1]) if known else None
 
 
 def penalized(case: Case) -> bool:
-    """Whether the recipe's layers carry weight or activity penalties, which Keras adds to both losses."""
+    """Whether the model's layers carry weight or activity penalties, which Keras adds to both losses."""
 
     def carries(config: object) -> bool:
         if isinstance(config, Mapping):
             return any((str(k).endswith("_regularizer") and v is not None) or carries(v) for k, v in config.items())
         return isinstance(config, (list, tuple)) and any(carries(item) for item in config)
 
+    if case.run.measurements.get("weight_penalty", 0.0) > 0.0:
+        return True
     return case.run.recipe is not None and carries(case.run.recipe.model)
+
+
+def _measured_levels(case: Case) -> tuple[float, float] | None:
+    """Training and validation loss at the weights as they stand, penalties stripped, where they were measured."""
+    train, validation = (case.run.measurements.get(name, math.nan) for name in ("end_train_loss", "end_val_loss"))
+    return (float(train), float(validation)) if math.isfinite(train) and math.isfinite(validation) else None
+
+
+def _most_promising(case: Case) -> list[Change]:
+    """What to try against underfitting: what probes saw work comes first."""
+    raise_rate, epochs = remedies.raise_learning_rate(3.0), remedies.more_epochs()
+    changes = [raise_rate, epochs, remedies.wider(), _less_regularization()]
+    known, reading = case.run.measurements, case.reading
+    now, same, tenfold = (
+        known.get(name, math.nan) for name in ("end_train_loss", "onward_same_loss", "onward_tenfold_loss")
+    )
+    if math.isnan(now) or math.isnan(same):
+        return changes
+    tried = {
+        raise_rate.name: reading.gain(same, tenfold) if math.isfinite(tenfold) else -math.inf,
+        epochs.name: reading.gain(now, same),
+    }
+    held = known.get("held_train_loss", now)
+    tried[changes[3].name] = reading.gain(held, now)  # what dropout costs in training
+    works = {name: gain for name, gain in tried.items() if gain >= thresholds.RELEVANT_GAIN}
+    fails = {name for name in tried if name not in works}
+    return sorted(changes, key=lambda change: (change.name in fails, -works.get(change.name, 0.0)))
 
 
 @check("overfitting")
@@ -168,32 +201,42 @@ def underfitting(case: Case) -> Finding:
     network's validation loss by at least `UNDERFITTING_GAIN`, and the network's training loss is not better than
     their *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone
     can't tell an underfit network from a hard table: it is said only where chance was measured, the training loss
-    stays above `POOR_FIT` of it and the curve has settled. Not applicable where the recipe has weight penalties: they
-    are in the network's losses only.
+    stays above `POOR_FIT` of it and the curve has settled. Where the model has weight penalties, which stand in the
+    network's losses only, its losses measured without them are compared (`diagnose(…, probe=True)`); without those
+    measurements it is not applicable.
 
     Why it matters: more of the target can be predicted from these inputs than the network does.
 
-    What to try: a higher learning rate, more epochs, a wider or deeper network, less dropout and penalty.
+    What to try: a higher learning rate, more epochs, a wider or deeper network, less dropout and penalty; what probes
+    have seen work on this network comes first.
+
+    False alarms: gradient boosting is simply the better model for many tables of a few thousand rows; a network that
+    stays behind it by 10 % can still be as good a network as there is.
     """
     reading = case.reading
-    baseline = best_baseline(case)
-    if penalized(case):
+    measured = _measured_levels(case) if penalized(case) else None
+    baseline = best_baseline(case) if measured is None else _better_baseline(case)
+    if penalized(case) and measured is None:
         return not_applicable(
-            "underfitting", "the losses include weight penalties, which the baselines' and chance's do not."
+            "underfitting",
+            "the losses include weight penalties, which the baselines' and chance's do not; diagnose(…, probe=True) "
+            "measures them without.",
         )
     if not reading.chance_known and baseline is None:
         return not_applicable(
             "underfitting",
             "curves alone can't tell an underfit network from a hard table: it takes the validation loss of a "
-            "linear model or of gradient boosting to compare with.",
+            "linear model or of gradient boosting to compare with, which diagnose(…, probe=True) measures.",
         )
     kept = {s: float(reading.kept[s]) for s in reading.good}
     train_at = [c.at(kept[s]) for s, c in reading.trains()]
     validation_at = [reading.kept_validation(s, c) for s, c in reading.validations()]
+    if measured is not None:
+        train_at, validation_at = [measured[0]], [measured[1]]
     if not train_at and not validation_at:
         return not_applicable("underfitting", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
     train = float(np.median(train_at or validation_at))
-    changes = [remedies.raise_learning_rate(3.0), remedies.more_epochs(), remedies.wider(), _less_regularization()]
+    changes = _most_promising(case)
     if baseline is not None:
         label, loss = baseline
         behind = [reading.gain(v, loss) for v in (validation_at or train_at)]
@@ -223,12 +266,16 @@ def unfinished(case: Case) -> Finding:
     Detected: in the last half of the epochs the validation loss falls by more than `TREND_T` standard errors, its
     lowest level lies at the end, and the fall to expect over as many epochs again (falls over doublings of the epochs
     shrink by a constant ratio) gains at least `RELEVANT_GAIN`, in most seeds and in the median. Without validation
-    the training loss is read, and twice the gain is asked for, as a training loss can fall on for nothing. Not
-    applicable where the run stopped by itself because validation loss no longer fell.
+    the training loss is read, and twice the gain is asked for, as a training loss can fall on for nothing. Or, with
+    the model and its rows at hand (`diagnose(…, probe=True)`), the network was trained on for a few epochs and gained
+    `RELEVANT_GAIN` in validation loss, measured, not extrapolated. Not applicable where the run stopped by itself
+    because validation loss no longer fell.
 
     Why it matters: the same recipe does better with more epochs.
 
     What to try: more epochs with early stopping, or a higher learning rate.
+
+    False alarms: a schedule that ends at a rate of zero makes the loss fall to the last epoch, by design.
 
     Source of the extrapolation: Hestness et al. (2017), "Deep learning scaling is predictable, empirically".
     """
@@ -238,8 +285,16 @@ def unfinished(case: Case) -> Finding:
     what = f"validation {reading.quantity}"
     if not curves:
         curves, needed, what = reading.trains(), 2 * thresholds.RELEVANT_GAIN, f"training {reading.quantity}"
-    if not curves:
+    onward = _gain_onward(case)
+    if not curves and onward is None:
         return not_applicable("unfinished", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
+    if onward is not None and onward >= thresholds.RELEVANT_GAIN and "stopped" not in run.outcomes:
+        message = f"Trained on for a few epochs, the network's validation loss falls by another {onward:.0%}."
+        evidence = [Evidence("measured gain of a few epochs more", onward, thresholds.RELEVANT_GAIN, ">")]
+        changes = [remedies.more_epochs(), remedies.raise_learning_rate(3.0)]
+        return found("unfinished", "high" if onward >= 0.2 else "medium", message, evidence, changes)
+    if not curves:
+        return clear("unfinished", "Trained on for a few epochs, the network gained nothing of note.")
     running = [(s, c) for s, c in curves if run.outcomes[s] != "stopped"]
     if not running:
         return not_applicable("unfinished", "the run stopped by itself when validation loss no longer fell.")
@@ -259,6 +314,12 @@ def unfinished(case: Case) -> Finding:
         changes = [remedies.more_epochs(), remedies.raise_learning_rate(3.0)]
         return found("unfinished", "high" if gain >= 0.2 else "medium", message, evidence, changes)
     return clear("unfinished", f"The {what} had settled: more epochs of the same promise little.", evidence)
+
+
+def _gain_onward(case: Case) -> float | None:
+    """What the validation loss gained in a few epochs more, where that was measured."""
+    now, then = (case.run.measurements.get(name, math.nan) for name in ("end_val_loss", "onward_same_val_loss"))
+    return case.reading.gain(now, then) if math.isfinite(now) and math.isfinite(then) else None
 
 
 def _why_no_pair(reading: Reading) -> str:

@@ -227,7 +227,7 @@ def read(run: Run) -> Reading:
             kept[s], restored[s] = axis[index], True
 
     values = [c.y for c in (*train, *validation) if c is not None and len(c.y)]
-    ratios = bool(values) and min(float(y.min()) for y in values) >= 0.0
+    ratios = all(float(y.min()) >= 0.0 for y in values)
     measured = float(run.measurements.get("chance_loss", math.nan)) if name == "loss" else math.nan
     known = math.isfinite(measured) and measured > 0.0 and ratios
     chance = measured if known else _chance_proxy(train, validation, ratios)

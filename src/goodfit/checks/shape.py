@@ -61,16 +61,25 @@ def validation_below_training(case: Case) -> Finding:
     and by more than `BELOW_TRAINING_GAIN` in the median over epochs and seeds. The training loss is an epoch's mean,
     of weights half an epoch older than those that are validated; so it is read half an epoch later.
 
-    Why it matters: it looks odd and mostly is harmless: dropout, noise and batch statistics act in training only; or
-    the split was lucky. (Penalties are not it: Keras adds them to both.) But it also happens when validation rows
-    were seen in training or are easier.
+    With the model and its rows at hand (`diagnose(…, probe=True)`) the reasons are told apart by measurement, with the
+    weights held and without penalties: what the training rows' loss changes from the logged mean of the epoch to the
+    same rows in training mode (the mean lags), from there to inference mode (dropout, noise, statistics of batches),
+    and from there to the validation rows (other rows). A part that makes up `BELOW_TRAINING_PART` of the distance is
+    named. For the last, the split is drawn again over the losses of all rows: it may be luck where `LUCKY_SPLIT` of
+    the splits lie as low, else the validation rows are easier.
+
+    Why it matters: it looks odd and mostly is harmless. But it also happens when validation rows were seen in training
+    or are easier, and then the validation loss flatters. (Penalties are never the reason: Keras adds them to both.)
 
     What to try: evaluate the training rows in inference mode after the epoch, and draw another split.
+
+    False alarms: weights of rows or classes act on the training loss only; a training with them is not comparable to
+    its validation.
     """
-    reading = case.reading
+    slug, reading = "validation-below-training", case.reading
     pairs = reading.pairs()
     if not pairs:
-        return not_applicable("validation-below-training", "it takes both losses, long enough.")
+        return not_applicable(slug, "it takes both losses, long enough.")
     below, depth = [], []
     for _, train, validation in pairs:
         start = validation.t[0] + 0.1 * (validation.t[-1] - validation.t[0])
@@ -82,24 +91,77 @@ def validation_below_training(case: Case) -> Finding:
         below.append(float((gap > 2 * np.hypot(train.level_error, validation.level_error)).mean()))
         depth.append(reading.gain(float(np.median(levels)), float(np.median(levels - gap))))
     if not below:
-        return not_applicable("validation-below-training", "it takes both losses at the same epochs.")
+        return not_applicable(slug, "it takes both losses at the same epochs.")
     share, gain = float(np.median(below)), float(np.median(depth))
     evidence = [
         Evidence("share of epochs with validation below training", share, thresholds.BELOW_TRAINING_SHARE, ">"),
         Evidence("training minus validation loss over training loss", gain, thresholds.BELOW_TRAINING_GAIN, ">"),
     ]
     if share <= thresholds.BELOW_TRAINING_SHARE or gain <= thresholds.BELOW_TRAINING_GAIN:
-        return clear("validation-below-training", "Validation loss does not lie below training loss.", evidence)
+        return clear(slug, "Validation loss does not lie below training loss.", evidence)
+    reasons, measured, suspect = _reasons_below(case)
+    if measured:
+        message = f"Validation loss lies {gain:.0%} below training loss: {' and '.join(reasons)}."
+        change = (
+            remedies.do(
+                "another-split",
+                "Rows that are easier, or were seen in training, flatter the network.",
+                "Look how the validation rows differ from the training rows (duplicates, order, groups), and draw "
+                "another random split.",
+            )
+            if suspect
+            else remedies.do(
+                "compare-in-inference-mode",
+                "Only the same mode and the same weights can be compared.",
+                "Leave the network as it is, and compare training and validation rows in inference mode.",
+            )
+        )
+        return found(slug, "medium" if suspect else "low", message, [*evidence, *measured], [change])
     message = (
         f"Validation loss lies {gain:.0%} below training loss: dropout or noise active in training only, or a lucky "
-        "split."
+        "split; diagnose(…, probe=True) tells which."
     )
     change = remedies.do(
         "evaluate-training-rows",
         "Only the same mode and the same weights can be compared.",
         "Evaluate the training rows in inference mode after training, and compare with another random split.",
     )
-    return found("validation-below-training", "low", message, evidence, [change])
+    return found(slug, "low", message, evidence, [change])
+
+
+def _reasons_below(case: Case) -> tuple[list[str], list[Evidence], bool]:
+    """The measured reasons, their numbers, and whether the validation rows are easier beyond luck."""
+    known = case.run.measurements
+    names = ("end_train_loss", "held_train_loss", "end_val_loss")
+    if not all(name in known and np.isfinite(known[name]) for name in names) or case.reading.quantity != "loss":
+        return [], [], False
+    inference, held, validation = (float(known[name]) for name in names)
+    levels = [train.at(float(case.reading.kept[s])) for s, train, _ in case.reading.pairs()]
+    logged = float(np.median(levels)) - float(known.get("weight_penalty", 0.0))
+    parts = (logged - held, held - inference, inference - validation)
+    total = max(sum(part for part in parts if part > 0), 1e-300)
+    limit = thresholds.BELOW_TRAINING_PART
+    evidence = [
+        Evidence("part of the epoch's mean, which lags", parts[0] / total, limit, ">"),
+        Evidence("part of dropout, noise and batch statistics in training", parts[1] / total, limit, ">"),
+        Evidence("part of other rows", parts[2] / total, limit, ">"),
+    ]
+    luck = float(known.get("split_share", np.nan))
+    reasons = []
+    if parts[0] / total > limit:
+        reasons.append("the training loss is the mean over an epoch in which the weights still improved")
+    if parts[1] / total > limit:
+        reasons.append("dropout, noise or the statistics of batches act in training only")
+    suspect = False
+    if parts[2] / total > limit:
+        suspect = luck < thresholds.LUCKY_SPLIT
+        evidence.append(Evidence("share of splits drawn again that lie as low", luck, thresholds.LUCKY_SPLIT, ">"))
+        reasons.append(
+            "the validation rows are easier than the training rows, by more than a lucky split would explain"
+            if suspect
+            else "the split was lucky"
+        )
+    return reasons or ["each of several reasons has a small part in it"], evidence, suspect
 
 
 @check("noisy-validation")

@@ -111,6 +111,14 @@ BELOW_TRAINING_GAIN: Final = 0.1
 """Training minus validation loss over training loss (ratio). Random splits of a few hundred rows differ by a twentieth.
 Provisional."""
 
+BELOW_TRAINING_PART: Final = 1 / 3
+"""Share of the distance between the two losses from which one of its three parts is named as a reason (ratio): an even
+third."""
+
+LUCKY_SPLIT: Final = 0.025
+"""Share of the splits drawn again whose validation rows' loss lies as low, from which on the split may be luck (ratio):
+the usual 2.5 % on one side."""
+
 NOISY_VALIDATION: Final = 0.1
 """Noise of the validation loss from epoch to epoch over its level (ratio). Twice `RELEVANT_GAIN`: the choice of the
 best epoch is then a lottery. Provisional."""

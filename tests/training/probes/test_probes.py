@@ -81,7 +81,7 @@ def test_every_byte_stays(trained) -> None:
 def test_every_byte_stays_where_a_probe_fails_midway(trained, monkeypatch) -> None:
     model, arguments = trained
 
-    def breaks(self, *args, **kwargs):
+    def breaks(self, *_, **__):
         np.random.normal(), random.random(), keras.random.normal((1,)), keras.layers.Dense(1)
         self.model.trainable_variables[0].assign(0 * self.model.trainable_variables[0])
         raise RuntimeError("a device failed")
@@ -100,9 +100,13 @@ def test_every_byte_stays_after_ctrl_c(trained, after: float) -> None:
     before = everything(model)
     timer = threading.Timer(after, signal.raise_signal, [signal.SIGINT])
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def measure_on() -> None:
         while True:  # one measurement may be over before
             probes.measure(model, arguments, epochs=10)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_on()
     assert everything(model) == before
 
 
@@ -191,7 +195,7 @@ def test_a_small_sample_is_learned_at_a_good_rate_only() -> None:
     assert slow["small_sample_tenfold_loss"] < slow["small_sample_loss"] < slow["small_sample_tenth_loss"]
 
 
-def test_the_learning_rate_that_is_too_low_falls_faster_tenfold(answers) -> None:
+def test_the_learning_rate_that_is_too_low_falls_faster_tenfold() -> None:
     from goodfit.training.probes.learning_rate import learning_rate
 
     x, y = noisy_line()
@@ -218,11 +222,24 @@ def test_more_rows_lower_the_loss_where_few_are_given(answers) -> None:
     assert values["rows_100_val_loss"] < values["rows_25_val_loss"]
 
 
-def test_variances_at_the_start(answers) -> None:
-    measured = answers["initialization"].measured
-    assert measured.signal_epochs.tolist() == [0, 10]
-    assert measured.signals["activation_var"].shape == (2, len(measured.signal_layers))
-    assert measured.values["initial_activation_spread"] >= 1.0
+def test_variances_at_the_start(trained) -> None:
+    """The spread over the layers before the last, of a deep network whose weights are drawn too large on purpose."""
+    from goodfit.training.probes.initialization import initialization
+
+    assert {answer.name: answer for answer in probes.measure(*trained)}["initialization"].measured.signals
+    x, y = noisy_line()
+    spreads = []
+    for scale in (2.0, 8.0):
+        large = keras.initializers.VarianceScaling(scale, seed=0)
+        hidden = [keras.layers.Dense(64, "relu", kernel_initializer=large) for _ in range(5)]
+        model = keras.Sequential([keras.Input((4,)), *hidden, keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(x, y, verbose=0)
+        measured = initialization(subject_of(model, {"x": x, "y": y}, 1))
+        assert measured.signal_epochs.tolist() == [0, 1]
+        assert measured.signals["activation_var"].shape == (2, len(measured.signal_layers))
+        spreads.append(measured.values["initial_activation_spread"])
+    assert spreads[0] < 10 < 4**3 < spreads[1]  # each layer multiplies the variance by 1, and by 4
 
 
 def test_a_model_that_was_never_trained_or_built_is_measured_on_a_copy() -> None:

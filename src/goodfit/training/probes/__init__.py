@@ -16,10 +16,10 @@ from typing import Any
 
 import keras
 
-from goodfit.errors import InputError
+from goodfit.training.interrupt import Postponed
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.probes.probe import Measured, Probe, probe
-from goodfit.training.probes.subject import Subject, subject_of
+from goodfit.training.probes.subject import Subject, refuse, subject_of
 from goodfit.training.probes.untouched import untouched
 from goodfit.values import Progress, Report, silent
 
@@ -57,10 +57,11 @@ def all_probes() -> tuple[Probe, ...]:
 def measure(
     model: keras.Model, arguments: Mapping[str, Any], *, epochs: int = 0, report: Report = silent
 ) -> tuple[Answer, ...]:
-    """Ask every probe. They train for 70 seconds at most in all; compiling comes on top.
+    """Ask every probe. They train for 100 seconds at most in all, for a few as a rule;
+    compiling comes on top.
 
     Weights, optimizer state, metrics and all random states are afterwards what they were, also where a probe fails or
-    a Ctrl-C arrives.
+    a Ctrl-C arrives (which is answered within a second once the programs are compiled).
 
     Args:
         model: compiled Keras model, on JAX.
@@ -84,10 +85,9 @@ def measure(
         ['end_train_loss', 'held_train_loss', 'weight_penalty']
     """
     answers = []
-    if not isinstance(model, keras.Model):
-        raise InputError(f"probes need a Keras model, not {type(model).__name__}.", "Give the compiled model.")
-    with untouched(model), persistent_cache():
-        subject = subject_of(model, arguments, epochs)
+    refuse(model)
+    with untouched(model), persistent_cache(), Postponed() as interrupt:
+        subject = subject_of(model, arguments, epochs, interrupt)
         for each in all_probes():
             began = time.perf_counter()
             report(Progress(f"probe {each.name}"))
@@ -96,7 +96,8 @@ def measure(
             except Exception as problem:  # one that fails leaves the others their turn
                 text = str(problem).strip().splitlines() or [""]
                 measured = Measured(f"It could not be measured: {type(problem).__name__}: {text[0][:200]}")
-            subject.measured.update(measured.values)
+            if interrupt.requested:
+                raise KeyboardInterrupt
             report(Progress(f"probe {each.name}", text=measured.settled, finished=True))
             answers.append(Answer(each.name, measured, time.perf_counter() - began))
     return tuple(answers)

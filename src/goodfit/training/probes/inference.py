@@ -1,4 +1,4 @@
-"""The training rows' loss at the end, in inference and in training mode: what Keras's curve compares unlike with like."""
+"""The training rows' loss at the end, in inference and in training mode: like compared with like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from goodfit.training.probes.probe import Measured, probe
 from goodfit.training.probes.subject import Subject
-
 
 SECONDS = 4.0
 

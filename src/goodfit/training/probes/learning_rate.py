@@ -37,7 +37,9 @@ def learning_rate(subject: Subject) -> Measured:
     if subject.finite:
         values |= _race(subject, subject.state, "onward")
     try:
-        values |= _race(subject, subject.fresh(subject.seed + 1), "afresh")
+        fresh = subject.fresh(subject.seed + 1)
+        values["initial_loss"] = subject.steps.loss(fresh, subject.evaluated)
+        values |= _race(subject, fresh, "afresh")
     except InputError as problem:
         if not values:
             return Measured(f"No other learning rate could be tried: {problem.problem}")
@@ -75,9 +77,7 @@ def _arm(
     made = 0
     for place in range(READINGS):
         begin, end = steps * place // READINGS, steps * (place + 1) // READINGS
-        state, done = subject.steps.train(
-            state, subject.data, order[begin * size : end * size], rate=rate, clock=clock
-        )
+        state, done = subject.steps.train(state, subject.data, order[begin * size : end * size], rate=rate, clock=clock)
         made += done
         if done < end - begin:
             break

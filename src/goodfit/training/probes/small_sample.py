@@ -33,7 +33,7 @@ def small_sample(subject: Subject) -> Measured:
     sample = take(subject.data, _sample(subject))
     model = _bare(subject, sample)
     rows = len(jax.tree.leaves(sample)[0])
-    steps, state = Steps(model, rows), read_state(model)
+    steps, state = Steps(model, rows, subject.interrupt), read_state(model)
     start = steps.loss(state, sample)
     values = {"small_sample_loss": _lowest(steps, state, sample, 1.0)}
     said = f"Trained on {rows} rows alone, the network's loss on them falls from {start:.3g} to {{:.3g}}"
@@ -53,7 +53,7 @@ def _sample(subject: Subject) -> np.ndarray:
     order = np.random.default_rng([subject.seed, 1]).permutation(subject.rows)[:2_000]
     inputs = jax.tree.leaves(subject.data[0] if isinstance(subject.data, tuple) else subject.data)
     keys = [b"".join(leaf[row].tobytes() for leaf in inputs) for row in order]
-    first = {key: row for key, row in zip(reversed(keys), reversed(order.tolist()), strict=True)}
+    first = dict(zip(reversed(keys), reversed(order.tolist()), strict=True))
     return np.array(sorted(first.values(), key=order.tolist().index)[:SAMPLE_ROWS])
 
 

@@ -1,4 +1,4 @@
-"""`Steps`: a model's training and evaluation as compiled steps on a state of its own, in blocks that a clock can cut."""
+"""`Steps`: a model's training and evaluation as compiled steps on a state of its own, which a clock can cut short."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from goodfit.training import program
+from goodfit.training.interrupt import Postponed
 from goodfit.training.program import State
 
 BLOCK_BYTES = 8 << 20
@@ -53,10 +54,14 @@ class Steps:
     Args:
         model: compiled and built.
         batch_size: rows per training step.
+        interrupt: a Ctrl-C that waits for the end of a dispatch.
+
+    Raises:
+        KeyboardInterrupt: between two dispatches, where a Ctrl-C has arrived.
     """
 
-    def __init__(self, model: keras.Model, batch_size: int) -> None:
-        self.model, self.batch_size = model, batch_size
+    def __init__(self, model: keras.Model, batch_size: int, interrupt: Postponed | None = None) -> None:
+        self.model, self.batch_size, self.interrupt = model, batch_size, interrupt
         self._train = jax.jit(self._train_block)
         self._held = jax.jit(self._held_block)
         self._rows = jax.jit(self._row_losses)
@@ -82,6 +87,7 @@ class Steps:
             jax.block_until_ready(self._train(carry, self._block(data, order, 0, 1), np.int32(1)))
             self._pace = 1
         while done < batches and not (clock is not None and clock.over):
+            self._answer()
             began = time.perf_counter()
             count = min(self._pace, self._most(data), batches - done)
             carry = jax.block_until_ready(self._train(carry, self._block(data, order, done, count), np.int32(count)))
@@ -101,6 +107,7 @@ class Steps:
         """
         total, done, batches, clock = 0.0, 0, len(order) // self.batch_size, Clock(seconds)
         while done < batches and not (done and clock.over):
+            self._answer()
             count = min(max(self._pace, 1), self._most(data), batches - done)
             losses, state = self._held(state, self._block(data, order, done, count), np.int32(count))
             total, done = total + float(losses), done + count
@@ -117,6 +124,7 @@ class Steps:
         size = min(BLOCK_ROWS, count)
         parts = []
         for start in range(0, count, size):
+            self._answer()
             place = np.minimum(np.arange(start, start + size), count - 1)
             block = jax.tree.map(lambda a, place=place: a[place], data)
             parts.append(np.asarray(self._rows(state, block), dtype=np.float64)[: count - start])
@@ -130,6 +138,10 @@ class Steps:
         """The weights' penalties (L1, L2), which Keras adds to the training and the validation loss alike."""
         pairs = zip(self.model.trainable_variables, state[0], strict=True)
         return float(sum((float(v.regularizer(value)) for v, value in pairs if v.regularizer is not None), 0.0))
+
+    def _answer(self) -> None:
+        if self.interrupt is not None and self.interrupt.requested:
+            raise KeyboardInterrupt
 
     def _most(self, data: Any) -> int:
         """Steps whose rows one dispatch may hold."""
@@ -184,8 +196,15 @@ class Steps:
         held = vars(self._optimizer)
         before = held["_learning_rate"]
         held["_learning_rate"] = lambda: (
-            before(self._optimizer.iterations) if self._scheduled(before) else before() if callable(before) else before
-        ) * rate
+            (
+                before(self._optimizer.iterations)
+                if self._scheduled(before)
+                else before()
+                if callable(before)
+                else before
+            )
+            * rate
+        )
         try:
             yield
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import engine, keras_internals, program, recipes, seeds
+from goodfit.training.interrupt import Postponed
 from goodfit.training.probes.steps import Steps
 from goodfit.training.program import State
 
@@ -35,7 +36,7 @@ class Subject:
         batch_size: rows per step.
         epochs: that the run trained for; 0 where unknown.
         seed: of the draws of rows.
-        measured: what earlier probes found, by name.
+        interrupt: a Ctrl-C that waits for the end of a dispatch.
     """
 
     model: keras.Model
@@ -44,7 +45,7 @@ class Subject:
     batch_size: int
     epochs: int = 0
     seed: int = 0
-    measured: dict[str, float] = field(default_factory=dict)
+    interrupt: Postponed | None = None
 
     @property
     def rows(self) -> int:
@@ -54,7 +55,7 @@ class Subject:
     @cached_property
     def steps(self) -> Steps:
         """The model's steps, compiled once for all probes."""
-        return Steps(self.model, min(self.batch_size, self.rows))
+        return Steps(self.model, min(self.batch_size, self.rows), self.interrupt)
 
     @cached_property
     def state(self) -> State:
@@ -123,7 +124,9 @@ def _some(data: Any, seed: int, most: int) -> Any:
     return take(data, np.sort(np.random.default_rng(seed).permutation(count)[:most]))
 
 
-def subject_of(model: keras.Model, arguments: Mapping[str, Any], epochs: int = 0) -> Subject:
+def subject_of(
+    model: keras.Model, arguments: Mapping[str, Any], epochs: int = 0, interrupt: Postponed | None = None
+) -> Subject:
     """A model and its rows, ready for probes.
 
     Args:
@@ -131,15 +134,12 @@ def subject_of(model: keras.Model, arguments: Mapping[str, Any], epochs: int = 0
         arguments: of `model.fit` by name, as far as they say which rows: `x`, `y`, `sample_weight`, `class_weight`,
             `validation_data`, `validation_split`, `batch_size`, `validation_batch_size`.
         epochs: that it was trained for.
+        interrupt: a Ctrl-C that waits for the end of a dispatch.
 
     Raises:
         InputError: not a compiled Keras model on JAX, or rows that are not arrays.
     """
-    if not isinstance(model, keras.Model):
-        raise InputError(f"probes need a Keras model, not {type(model).__name__}.", "Give the compiled model.")
-    reason = keras_internals.unsupported(model)
-    if reason:
-        raise InputError(f"the model can't be probed: {reason}.", "Diagnose without probe=True.")
+    refuse(model)
     names = ("x", "y", "sample_weight", "class_weight", "validation_data", "batch_size", "validation_batch_size")
     given = {name: arguments.get(name) for name in names}
     given |= {"shuffle": False, "validation_split": arguments.get("validation_split") or 0.0}
@@ -154,7 +154,7 @@ def subject_of(model: keras.Model, arguments: Mapping[str, Any], epochs: int = 0
     rows, validation = engine.prepare_rows(model, given)
     data = jax.tree.map(np.asarray, rows.arrays)
     held_out = None if validation is None else jax.tree.map(np.asarray, validation.arrays)
-    return Subject(model, data, held_out, rows.batch_size, epochs)
+    return Subject(model, data, held_out, rows.batch_size, epochs, interrupt=interrupt)
 
 
 def _copy(model: keras.Model) -> keras.Model:
@@ -178,3 +178,12 @@ def compile_as(twin: keras.Model, model: keras.Model) -> None:
     given: Any = model.get_compile_config() or {}
     optimizer: Any = type(model.optimizer).from_config(model.optimizer.get_config())
     twin.compile(optimizer, model.loss, loss_weights=given.get("loss_weights"))
+
+
+def refuse(model: keras.Model) -> None:
+    """Raise `InputError` where a model can't be probed at all."""
+    if not isinstance(model, keras.Model):
+        raise InputError(f"probes need a Keras model, not {type(model).__name__}.", "Give the compiled model.")
+    reason = keras_internals.unsupported(model)
+    if reason:
+        raise InputError(f"the model can't be probed: {reason}.", "Diagnose without probe=True.")

@@ -1,0 +1,152 @@
+"""What checks say of what probes measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from goodfit.checks import diagnose
+from goodfit.values import Run
+
+BELOW = {"end_train_loss": 0.2, "held_train_loss": 0.3, "end_val_loss": 0.2, "split_share": 0.5}
+
+
+def below(make, **measured):
+    return make.finding("validation-below-training", make.run(make.fall(floor=0.3), make.fall(floor=0.2), **measured))
+
+
+@pytest.mark.parametrize(
+    ("measured", "words", "severity"),
+    [
+        ({}, "dropout, noise or the statistics of batches act in training only.", "low"),
+        ({"held_train_loss": 0.2}, "mean over an epoch in which the weights still improved.", "low"),
+        ({"held_train_loss": 0.3, "end_train_loss": 0.3}, "the split was lucky.", "low"),
+        (
+            {"held_train_loss": 0.3, "end_train_loss": 0.3, "split_share": 0.0},
+            "easier than the training rows",
+            "medium",
+        ),
+        ({"held_train_loss": 0.25}, "still improved and dropout", "low"),
+    ],
+)
+def test_the_reason_of_validation_below_training_is_measured(make, measured, words, severity) -> None:
+    found = below(make, measurements={**BELOW, **measured})
+    assert words in found.message
+    assert found.severity == severity
+    assert sum(e.value for e in found.evidence if e.name.startswith("part of")) == pytest.approx(1.0, abs=0.05)
+
+
+def test_penalties_are_stripped_from_both(make) -> None:
+    """With a penalty of 0.1 in both logged losses, what is left of the distance is dropout's."""
+    run = make.run(make.fall(floor=0.4), make.fall(floor=0.3), measurements={**BELOW, "weight_penalty": 0.1})
+    assert "dropout" in make.finding("validation-below-training", run).message
+
+
+def test_without_measurement_the_probe_is_named(make) -> None:
+    assert "probe=True" in below(make).message
+    for slug in ("learning-rate-too-low", "learning-rate-too-high", "underfitting"):
+        finding = make.finding(slug, make.healthy())
+        assert finding.status == "not-applicable"
+        assert "probe=True" in finding.message
+
+
+def rates(same=0.5, tenfold=0.5, tenth=0.5, start="onward", **more):
+    return {
+        **{f"{start}_{arm}_{kind}": value for arm, value in (("same", same), ("tenfold", tenfold), ("tenth", tenth))
+           for kind in ("loss", "val_loss")},
+        **more,
+    }  # fmt: skip
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("slug", "measured", "status"),
+    [
+        ("learning-rate-too-low", rates(tenfold=0.3), "found"),
+        ("learning-rate-too-low", rates(tenfold=0.48), "clear"),
+        ("learning-rate-too-low", rates(tenfold=INF), "clear"),
+        ("learning-rate-too-low", {**rates(tenfold=0.3), "onward_tenfold_val_loss": 0.6}, "clear"),
+        (
+            "learning-rate-too-low",
+            {"chance_loss": 1.0, "small_sample_loss": 0.9, "small_sample_tenfold_loss": 0.01},
+            "found",
+        ),
+        (
+            "learning-rate-too-low",
+            {"chance_loss": 1.0, "small_sample_loss": 0.9, "small_sample_tenfold_loss": 0.8},
+            "clear",
+        ),
+        ("learning-rate-too-high", rates(tenth=0.3), "found"),
+        ("learning-rate-too-high", rates(tenth=0.3, start="afresh"), "found"),
+        ("learning-rate-too-high", rates(same=INF, tenth=0.3, start="afresh"), "found"),
+        ("learning-rate-too-high", rates(same=INF, tenth=INF, start="afresh"), "clear"),
+        ("learning-rate-too-high", rates(tenth=0.6), "clear"),
+    ],
+)
+def test_learning_rates_that_were_tried(make, slug, measured, status) -> None:
+    assert make.finding(slug, make.healthy(measurements=measured)).status == status
+
+
+def test_a_learning_rate_that_is_too_low_comes_before_its_symptom(make) -> None:
+    slow = make.run(make.fall(60, time=200), make.fall(60, time=200))
+    assert diagnose(slow).verdict == "unfinished"
+    known = Run(slow.curves, slow.epoch, measurements=rates(0.7, 0.2))
+    answer = diagnose(known)
+    assert answer.verdict == "unfinished"
+    assert [f.slug for f in answer.found][:2] == ["learning-rate-too-low", "unfinished"]
+
+
+def test_epochs_that_were_tried_on_tell_an_unfinished_training(make) -> None:
+    assert make.finding("unfinished", make.healthy()).status == "clear"
+    on = make.healthy(measurements={"end_val_loss": 0.12, "onward_same_val_loss": 0.1})
+    assert make.finding("unfinished", on).status == "found"
+    off = make.healthy(measurements={"end_val_loss": 0.12, "onward_same_val_loss": 0.121})
+    assert make.finding("unfinished", off).status == "clear"
+    alone = Run.from_history({}, measurements={"end_val_loss": 0.12, "onward_same_val_loss": 0.1})
+    assert make.finding("unfinished", alone).status == "found"
+
+
+def test_underfitting_proposes_first_what_was_seen_to_work(make) -> None:
+    poor = {"chance_loss": 1.0, "linear_loss": 0.3, "end_train_loss": 0.6, "end_val_loss": 0.6}
+
+    def first(**measured):
+        run = make.run(make.fall(floor=0.6), make.fall(floor=0.6), measurements={**poor, **measured})
+        return make.finding("underfitting", run).changes[0].name
+
+    assert first(onward_same_loss=0.6, onward_tenfold_loss=0.3, held_train_loss=0.6) == "raise-learning-rate"
+    assert first(onward_same_loss=0.5, onward_tenfold_loss=0.5, held_train_loss=0.6) == "more-epochs"
+    assert first(onward_same_loss=0.6, onward_tenfold_loss=0.6, held_train_loss=0.6) == "wider-layers"
+    assert first(onward_same_loss=0.6, onward_tenfold_loss=0.6, held_train_loss=0.9) == "less-regularization"
+
+
+def test_a_penalized_network_is_compared_without_its_penalty(make) -> None:
+    logged = (make.fall(floor=0.9), make.fall(floor=0.9))
+    known = {"chance_loss": 1.0, "linear_loss": 0.3, "weight_penalty": 0.5}
+    assert make.finding("underfitting", make.run(*logged, measurements=known)).status == "not-applicable"
+    stripped = {**known, "end_train_loss": 0.32, "end_val_loss": 0.32}
+    assert make.finding("underfitting", make.run(*logged, measurements=stripped)).status == "clear"
+    poor = {**known, "end_train_loss": 0.6, "end_val_loss": 0.6}
+    assert make.finding("underfitting", make.run(*logged, measurements=poor)).status == "found"
+
+
+def rows(quarter, half, whole, **more):
+    losses = {"rows_25_val_loss": quarter, "rows_50_val_loss": half, "rows_100_val_loss": whole, "rows_spread": 0.01}
+    return {"chance_loss": 1.0, "end_val_loss": whole, **losses, **more}
+
+
+@pytest.mark.parametrize(
+    ("measured", "status"),
+    [
+        (rows(0.8, 0.5, 0.3), "found"),
+        (rows(0.5, 0.31, 0.30), "clear"),
+        (rows(0.8, 0.5, 0.3, rows_spread=0.4), "clear"),
+        (rows(0.9, 0.8, 0.7, end_val_loss=0.2), "not-applicable"),
+        ({}, "not-applicable"),
+    ],
+)
+def test_a_learning_curve_over_rows(make, measured, status) -> None:
+    finding = make.finding("too-few-examples", make.healthy(measurements=measured))
+    assert finding.status == status
+    if status == "found":
+        assert finding.evidence[0].value == pytest.approx(0.2 * (0.2 / 0.3) / 0.3)
