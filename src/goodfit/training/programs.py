@@ -17,8 +17,8 @@ from goodfit.values._json import content_hash
 class Programs:
     """What trainings of many recipes share: compiled programs, and initial weights.
 
-    Recipes share a program where they differ only in learning rate, initializers, seed and epochs. The shapes of the
-    data may differ; each shape is compiled by itself. Whoever made a `Programs` keeps it, and all goes with it.
+    Recipes share a program where they differ only in learning rate, initializers, seed and epochs. Whoever made a
+    `Programs` keeps it, with all that is in it; the size of the validation's batches is always the same.
     """
 
     def __init__(self) -> None:

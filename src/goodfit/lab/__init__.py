@@ -1,0 +1,1 @@
+"""The experiments of the subject, each rerunnable and measured."""

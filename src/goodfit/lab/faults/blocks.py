@@ -1,0 +1,388 @@
+"""A block: one dataset and one healthy setup, the sheets that are trained for it, and the cases cut from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from goodfit.lab.faults import labels, plants, sheets, sources
+from goodfit.lab.faults.data import Treatment, baseline_losses, prepare
+from goodfit.lab.faults.plants import Plant
+from goodfit.lab.faults.setups import BASE_RATE, Setup, recipe
+from goodfit.lab.faults.sheets import Sheet
+from goodfit.training.programs import Programs
+from goodfit.values import Dataset
+from goodfit.values._json import plain
+
+LONG = 80
+"""Epochs of the longest training that a user sees; sheets are twice as long."""
+HEALTHY_AT_MOST, NATURAL_AT_MOST = 8, 3
+"""Cases of a block that were meant to be healthy and are; and that were, and are not."""
+ALL_RATES = tuple(range(len(sheets.FACTORS)))
+RATE_CHANGES: Mapping[str, int] = {
+    "rate-x3": 1, "rate-x10": 2, "rate-x30": 3, "rate-/3": -1, "rate-/10": -2, "rate-/30": -3,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block:
+    """One dataset and one healthy setup.
+
+    Args:
+        dataset: by its name.
+        variant: which of the healthy setups.
+    """
+
+    dataset: str
+    variant: int
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"{self.dataset}-{self.variant}"
+
+
+def blocks(variants: int = 4) -> list[Block]:
+    """All blocks, so ordered that every start of the list is balanced: each calibration block before two scored ones."""
+    ordered = []
+    for variant in range(variants):
+        scored = [Block(name, variant) for name in sources.SCORED]
+        calibration = [Block(name, variant) for name in sources.CALIBRATION]
+        while scored or calibration:
+            ordered += calibration[:1] + scored[:2]
+            calibration, scored = calibration[1:], scored[2:]
+    return ordered
+
+
+def healthy_setup(block: Block) -> Setup:
+    """The healthy setup of a block: width, depth, activation, optimizer, batch size and regularization vary.
+
+    Example:
+        >>> healthy_setup(Block("wine", 0)) == healthy_setup(Block("wine", 0))
+        True
+    """
+    names = (*sources.CALIBRATION, *sources.SCORED)
+    random = np.random.default_rng([names.index(block.dataset), block.variant])
+    activation = ("relu", "tanh", "relu", "gelu", "relu", "elu")[int(random.integers(6))]
+    optimizer = ("adam", "momentum", "adam", "rmsprop", "adam", "sgd")[int(random.integers(6))]
+    regularized = block.variant % 2
+    common: dict[str, Any] = {
+        "activation": activation,
+        "initializer": "glorot_uniform" if activation == "tanh" else "he_normal",
+        "optimizer": optimizer,
+        "batch_size": (32, 32, 64, 64)[int(random.integers(4))],
+        "dropout": 0.2 if regularized and random.random() < 0.6 else 0.0,
+    }
+    if regularized and not common["dropout"]:
+        common["l2"] = 1e-3
+    if block.dataset in sources.IMAGES:
+        return Setup(units=(16,), filters=(6, 12), **{**common, "batch_size": 64})
+    units = ((32, 32), (48,), (24, 24, 24), (64, 32), (16, 16))[int(random.integers(5))]
+    return Setup(units=units, **common)
+
+
+@dataclass
+class _Desk:
+    """The sheets of a block, trained when they are first asked for."""
+
+    block: Block
+    seeds: tuple[int, ...]
+    programs: Programs
+    source: sources.Source
+
+    def __post_init__(self) -> None:
+        self.base = healthy_setup(self.block)
+        self._sheets: dict[Any, Sheet] = {}
+        self._datasets: dict[Treatment, tuple[Dataset, dict[str, float]]] = {}
+
+    def rows(self, treatment: Treatment) -> tuple[Dataset, dict[str, float]]:
+        if treatment not in self._datasets:
+            dataset = prepare(self.source, treatment, seed=self.block.variant)
+            self._datasets[treatment] = dataset, baseline_losses(dataset)
+        return self._datasets[treatment]
+
+    def sheet(
+        self, setup: Setup, treatment: Treatment, epochs: int = LONG, places: tuple[int, ...] = ALL_RATES
+    ) -> Sheet:
+        key = (setup, treatment, epochs, places)
+        if key not in self._sheets:
+            rate = BASE_RATE[setup.optimizer]
+            self._sheets[key] = sheets.fill(
+                setup, self.rows(treatment)[0], rate, 2 * epochs, self.seeds, self.programs, places
+            )
+        return self._sheets[key]
+
+    def standard(self, treatment: Treatment, names: tuple[str, ...], best: int) -> dict[str, Sheet]:
+        """The sheets of the standard changes of the healthy setup, near the best learning rate."""
+        setups, near = standard_setups(self.base), (best - 1, best, best + 1)
+        return {name: self.sheet(setups[name], treatment, LONG, near) for name in names if name in setups}
+
+
+def standard_setups(setup: Setup) -> dict[str, Setup]:
+    """The changes of the setup that every untreated case is tried with."""
+    edit = dataclasses.replace
+    return {
+        "dropout-0.1": edit(setup, dropout=setup.dropout + 0.1),
+        "dropout-0.2": edit(setup, dropout=setup.dropout + 0.2),
+        "l2-1e-4": edit(setup, l2=setup.l2 + 1e-4),
+        "l2-1e-3": edit(setup, l2=setup.l2 + 1e-3),
+        "wider": edit(setup, units=tuple(2 * u for u in setup.units), filters=tuple(2 * f for f in setup.filters)),
+        "narrower": edit(
+            setup,
+            units=tuple(max(u // 2, 1) for u in setup.units),
+            filters=tuple(max(f // 2, 1) for f in setup.filters),
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Which training of a sheet a case is."""
+
+    rate: int
+    epochs: int
+    patience: int | None
+
+
+def work(block: Block, seeds: tuple[int, ...] = (0, 1, 2, 3, 4), programs: Programs | None = None) -> dict[str, Any]:
+    """Train a block's sheets and cut its cases, as plain data.
+
+    Args:
+        block: which.
+        seeds: of the members of every training; at least five.
+        programs: a store of compiled programs to use.
+    """
+    desk = _Desk(block, seeds, programs if programs is not None else Programs(), sources.load(block.dataset))
+    counts = {"tried": {}, "dropped": {}}
+    cases = [*_untreated(desk, counts), *_planted(desk, counts)]
+    for number, case in enumerate(cases):
+        case["name"] = f"{block.name}-{number}"
+    return {"block": block.name, "half": sources.half(block.dataset), "seeds": seeds, "counts": counts, "cases": cases}
+
+
+def _count(counts: dict[str, dict[str, int]], slug: str, kept: bool) -> None:
+    counts["tried"][slug] = counts["tried"].get(slug, 0) + 1
+    if not kept:
+        counts["dropped"][slug] = counts["dropped"].get(slug, 0) + 1
+
+
+def _gains(sheet: Sheet, cut: _Cut, others: Mapping[str, Sheet]) -> tuple[sheets.End, dict[str, labels.Gain]]:
+    """What every change gains: those of the sheet itself, and the same training on other sheets."""
+    before = sheets.end(sheet, cut.rate, cut.epochs, cut.patience)
+    after = {}
+    for name, step in RATE_CHANGES.items():
+        if 0 <= cut.rate + step < len(sheets.FACTORS):
+            after[name] = sheets.end(sheet, cut.rate + step, cut.epochs, cut.patience)
+    after["epochs-x2"] = sheets.end(sheet, cut.rate, 2 * cut.epochs, cut.patience)
+    after["stop-at-best"] = sheets.end(sheet, cut.rate, cut.epochs, cut.epochs)
+    after["early-stopping"] = sheets.end(sheet, cut.rate, cut.epochs, 20)
+    for name, other in others.items():
+        if cut.rate in other.rates:
+            after[name] = sheets.end(other, cut.rate, cut.epochs, cut.patience)
+    return before, {name: labels.gain(before, end) for name, end in after.items()}
+
+
+def _case(
+    desk: _Desk, sheet: Sheet, cut: _Cut, others: Mapping[str, Sheet], treatment: Treatment, planted: str,
+    severity: str = "", cures: Mapping[str, str] | None = None, *, by_plan: bool = False, place: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """A case as plain data: the run that a user sees, and what is true of it."""
+    before, gains = _gains(sheet, cut, others)
+    facts = labels.facts(sheet, cut.rate, cut.epochs, cut.patience, before)
+    measurements = desk.rows(treatment)[1]
+    baseline = min(measurements["linear_loss"], measurements["boosting_loss"]) / sheet.chance["validation"]
+    loss = float(np.median(labels.capped(before.validation)))
+    behind = (loss - baseline) / max(loss, labels.CHANCE_FLOOR)
+    found = labels.truth(cures or {}, gains, facts, before, behind)
+    slugs = set(found.slugs) | ({planted} if by_plan else set())
+    seed = place % len(desk.seeds)
+    return {
+        "dataset": desk.block.dataset,
+        "variant": desk.block.variant,
+        "planted": planted,
+        "severity": severity,
+        "slugs": sorted(slugs),
+        "verdicts": list(found.verdicts),
+        "works": list(found.works),
+        "balanced": found.balanced,
+        "acceptable": found.acceptable,
+        "gains": {name: [_short(v) for v in dataclasses.astuple(g)] for name, g in gains.items()},
+        "facts": dataclasses.asdict(facts),
+        "treatment": _changed(treatment),
+        "measurements": {name: _short(value) for name, value in measurements.items()},
+        "run": _shown(sheet, cut, seed, desk.seeds[seed]),
+    }
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
+
+def _changed(treatment: Treatment) -> dict[str, Any]:
+    default = Treatment()
+    return {k: v for k, v in dataclasses.asdict(treatment).items() if v != getattr(default, k)}
+
+
+def _shown(sheet: Sheet, cut: _Cut, place: int, seed: int) -> dict[str, Any]:
+    """The run of one seed as a user would see it."""
+    row = sheet.rates.index(cut.rate)
+    losses = {name: curve[row, place, : cut.epochs] for name, curve in sheet.penalized.items()}
+    ran, kept, outcome = cut.epochs, None, "finished"
+    if cut.patience is not None:
+        kept, ran = sheets.kept_epoch(losses["val_loss"], cut.patience)
+        outcome = "stopped" if ran < cut.epochs else "finished"
+    losses = {name: curve[:ran] for name, curve in losses.items()}
+    if not np.isfinite(losses["loss"]).all():
+        outcome = "nonfinite"
+    elif ran > 1 and losses["loss"][-1] > 10 * losses["loss"][0] > 0:
+        outcome = "diverged"
+    rate = BASE_RATE[sheet.setup.optimizer] * sheets.FACTORS[cut.rate]
+    asked = recipe(sheet.setup, sheet.dataset, float(f"{rate:.6g}"), cut.epochs, cut.patience)
+    return {
+        "seed": seed,
+        "outcome": outcome,
+        "kept_epoch": kept,
+        "recipe": plain(asked.to_dict()),
+        "curves": {name: [None if not np.isfinite(v) else float(f"{v:.6g}") for v in c] for name, c in losses.items()},
+    }
+
+
+def _untreated(desk: _Desk, counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    """Healthy cases, and those whose fault is the learning rate, the number of epochs, or the log."""
+    none = Treatment()
+    sheet = desk.sheet(desk.base, none)
+    best = best_rate(sheet)
+    others = desk.standard(none, tuple(standard_setups(desk.base)), best)
+    cases: list[dict[str, Any]] = []
+
+    def add(cut: _Cut, planted: str, severity: str = "") -> dict[str, Any]:
+        return _case(desk, sheet, cut, others, none, planted, severity, place=len(cases))
+
+    healthy, natural, seen = 0, 0, set()
+    tried = [
+        _Cut(rate, epochs, patience)
+        for patience in (10, None, 20)
+        for epochs in (50, LONG, 30)
+        for rate in (best, best - 1, best + 1)
+        if 0 <= rate < len(sheets.FACTORS)
+    ]
+    for cut in tried:
+        case = add(cut, "")
+        same = (cut.rate, len(case["run"]["curves"]["loss"]))
+        if same in seen:
+            continue
+        good = case["balanced"] and not case["works"]
+        _count(counts, "healthy", good)
+        if good and healthy < HEALTHY_AT_MOST:
+            healthy += 1
+        elif not good and case["slugs"] and case["verdicts"] and natural < NATURAL_AT_MOST:
+            natural += 1
+        else:
+            continue
+        seen.add(same)
+        cases.append(case)
+
+    for slug, severity, cut in _rate_faults(sheet, best):
+        case = add(cut, slug, severity)
+        kept = slug in case["slugs"] and bool(case["verdicts"])
+        _count(counts, slug, kept)
+        if kept:
+            cases.append(case)
+    cases += _restarted(desk, sheet, others, best, counts, len(cases))
+    return cases
+
+
+def best_rate(sheet: Sheet) -> int:
+    """The place of the learning rate whose best epoch has the lowest median validation loss, not at the grid's end."""
+    lowest = np.where(np.isfinite(sheet.curves["validation"]), sheet.curves["validation"], np.inf)[:, :, :LONG]
+    return int(np.clip(np.median(lowest.min(axis=2), axis=1).argmin(), 2, len(sheets.FACTORS) - 3))
+
+
+def _rate_faults(sheet: Sheet, best: int) -> list[tuple[str, str, _Cut]]:
+    last = len(sheets.FACTORS) - 1
+    noisy, diverging = None, None
+    for rate in range(best + 1, last + 1):
+        cut = _Cut(rate, 60, None)
+        shown = labels.facts(sheet, rate, 60, None, sheets.end(sheet, rate, 60, None))
+        if shown.diverged > 0.5 and diverging is None:
+            diverging = cut
+        if shown.noisy and shown.diverged < 0.5 and noisy is None:
+            noisy = cut
+    faults = [
+        ("learning-rate-too-low", "mild", _Cut(max(best - 2, 0), 60, None)),
+        ("learning-rate-too-low", "severe", _Cut(max(best - 3, 0), 60, None)),
+        ("learning-rate-too-high", "mild", _Cut(min(best + 2, last), 60, None)),
+        ("learning-rate-too-high", "severe", _Cut(min(best + 4, last), 60, None)),
+        ("unfinished", "mild", _Cut(max(best - 1, 0), 16, None)),
+        ("unfinished", "severe", _Cut(max(best - 1, 0), 8, None)),
+        ("overfitting", "mild", _Cut(best, LONG, None)),
+        ("overfitting", "severe", _Cut(min(best + 1, last), LONG, None)),
+        ("wasted-epochs", "mild", _Cut(min(best + 1, last), 60, None)),
+        ("wasted-epochs", "severe", _Cut(best, LONG, None)),
+    ]
+    faults += [("unstable", "severe", noisy)] if noisy else []
+    faults += [("diverged", "severe", diverging)] if diverging else []
+    for slug, name in (("loss-spikes", "spikes"), ("noisy-validation", "noisy_validation")):
+        for rate in range(best, last + 1):
+            if getattr(labels.facts(sheet, rate, 60, None, sheets.end(sheet, rate, 60, None)), name):
+                faults.append((slug, "mild" if rate <= best + 1 else "severe", _Cut(rate, 60, None)))
+                break
+    return faults
+
+
+def _restarted(
+    desk: _Desk, sheet: Sheet, others: Mapping[str, Sheet], best: int, counts: dict[str, dict[str, int]], place: int
+) -> list[dict[str, Any]]:
+    """Logs that hold two trainings, one after the other: the second from another seed."""
+    cases = []
+    for severity, epochs in (("mild", 40), ("severe", 60)):
+        cut = _Cut(best, epochs, None)
+        case = _case(desk, sheet, cut, others, Treatment(), "restarted-log", severity, by_plan=True, place=place)
+        again = _shown(sheet, cut, (place + 1) % len(desk.seeds), desk.seeds[(place + 1) % len(desk.seeds)])
+        case["run"]["curves"] = {name: c + again["curves"][name] for name, c in case["run"]["curves"].items()}
+        count = list(range(epochs))
+        case["run"]["epoch"] = count + (count if severity == "severe" else [epochs + i for i in count])
+        _count(counts, "restarted-log", bool(case["verdicts"]))
+        if case["verdicts"]:
+            cases.append(case)
+    return cases
+
+
+def _planted(desk: _Desk, counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    """Cases whose fault lies in the rows, the initial weights or the network."""
+    none, cases = Treatment(), []
+    best = best_rate(desk.sheet(desk.base, none))
+    images = desk.block.dataset in sources.IMAGES
+    for plant in plants.plants(desk.base, desk.source.task, desk.block.variant, images=images):
+        sheet = desk.sheet(plant.setup, plant.treatment, _length(desk, plant, plant.setup))
+        others: dict[str, Sheet] = {}
+        cures: dict[str, str] = {}
+        if plant.by_plan and plant.slug != "nonfinite-inputs":
+            others = desk.standard(plant.treatment, labels.STANDARD, best)
+        elif plant.cure is not None and not plant.by_plan:
+            others = {f"undo-{plant.slug}": desk.sheet(plant.cure, none, _length(desk, plant, plant.cure))}
+            cures = {f"undo-{plant.slug}": plant.slug}
+        rate = best if plant.setup.batch_size == desk.base.batch_size else max(best - 1, 0)
+        cut = _Cut(rate, plant.epochs, (None, 20)[(len(cases) + desk.block.variant) % 2])
+        if plant.slug in ("overfitting", "nonfinite-inputs", "batch-norm-small-batch"):
+            cut = dataclasses.replace(cut, patience=None)
+        case = _case(
+            desk, sheet, cut, others, plant.treatment, plant.slug, plant.severity, cures, by_plan=plant.by_plan,
+            place=len(cases),
+        )  # fmt: skip
+        kept = plant.slug in case["slugs"] and bool(case["verdicts"])
+        if kept and plant.family and any(name in case["works"] for name in cures):
+            case["slugs"] = sorted({*case["slugs"], *plant.family})
+        _count(counts, plant.slug, kept)
+        if kept:
+            cases.append(case)
+    return cases
+
+
+def _length(desk: _Desk, plant: Plant, setup: Setup) -> int:
+    """Epochs that a user sees of a plant's sheets at most: all of the healthy setup's are as long, to share a sheet."""
+    return LONG if setup == desk.base else plant.epochs

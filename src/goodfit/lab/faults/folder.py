@@ -1,0 +1,52 @@
+"""The folder of the lab's finished blocks: one small file each, written whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goodfit.errors import InputError
+from goodfit.values._json import plain
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Finished blocks.
+
+    Args:
+        path: where they lie.
+    """
+
+    path: Path
+
+    def has(self, name: str) -> bool:
+        """Whether a block is finished."""
+        return self._file(name).is_file()
+
+    def write(self, name: str, block: dict[str, Any]) -> None:
+        """Keep a finished block."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        part = self.path / f".{name}.{os.getpid()}.part"
+        text = json.dumps(plain(block), separators=(",", ":"), allow_nan=False)
+        part.write_bytes(gzip.compress(text.encode(), mtime=0))
+        part.replace(self._file(name))
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """All finished blocks, by name.
+
+        Raises:
+            InputError: a file is no block.
+        """
+        for file in sorted(self.path.glob("*.json.gz")):
+            try:
+                yield json.loads(gzip.decompress(file.read_bytes()))
+            except (OSError, EOFError, ValueError) as problem:
+                raise InputError(f"{file} is no finished block of the lab ({problem}).", "Remove it.") from problem
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.json.gz"

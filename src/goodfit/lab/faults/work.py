@@ -1,0 +1,79 @@
+"""Working many blocks in a few long-lived processes, so that each imports keras and compiles once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from goodfit.lab.faults.folder import Folder
+
+Say = Callable[[str], None]
+
+
+def work(names: Sequence[tuple[str, int]], where: Path, *, jobs: int = 1, say: Say = print) -> int:
+    """Work the blocks that are not finished yet; a Ctrl-C loses those under way only.
+
+    Args:
+        names: dataset and variant of each block, in the order in which they are worked.
+        where: the folder of finished blocks.
+        jobs: processes.
+        say: told of each finished block, and how many hours are left.
+
+    Returns:
+        the number of blocks that failed.
+    """
+    folder = Folder(where)
+    where.mkdir(parents=True, exist_ok=True)
+    waiting = [(dataset, variant) for dataset, variant in names if not folder.has(f"{dataset}-{variant}")]
+    say(f"{len(names) - len(waiting)} of {len(names)} blocks are finished.")
+    if not waiting:
+        return 0
+    queue: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    for name in waiting:
+        queue.put(name)
+    began, done, failed = time.monotonic(), [], []
+
+    def serve() -> None:
+        process = None
+        try:
+            while True:
+                dataset, variant = queue.get_nowait()
+                if process is None:
+                    command = [sys.executable, "-m", "goodfit.lab.faults.worker", str(where)]
+                    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write(f"{dataset} {variant}\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+                if not answer:  # its process has ended; stderr says why
+                    failed.append((dataset, variant))
+                    process.wait()
+                    process = None
+                    say(f"{dataset}-{variant}: failed")
+                    continue
+                done.append(json.loads(answer))
+                hours = (time.monotonic() - began) / len(done) * (len(waiting) - len(done)) / 3600
+                say(f"{dataset}-{variant}: {done[-1]['cases']} cases; about {hours:.1f} hours are left")
+        except Empty:
+            pass
+        finally:
+            if process is not None:
+                process.terminate()
+                process.wait()
+
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            for future in [pool.submit(serve) for _ in range(jobs)]:
+                future.result()
+    except KeyboardInterrupt:
+        while not queue.empty():
+            queue.get()
+        raise
+    return len(failed)
