@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import keras
 import numpy as np
 
 from goodfit.training import keras_internals, loops, preflight
 from goodfit.training.keras_internals import Rows
+from goodfit.training.signals import Sampler, sampler
 from goodfit.values import Outcome
 
 Engine = Literal["compiled", "compiled-epoch", "stepwise", "keras"]
@@ -34,6 +34,7 @@ class EngineResult:
         seconds: wall time of the whole call.
         compile_seconds: of which tracing and compiling took this; 0 where the program was at hand.
         warnings: what the pre-flight found questionable, one sentence each.
+        signals: what took the samples of the signals, or why none were taken.
     """
 
     history: Mapping[str, list[Any]]
@@ -45,6 +46,7 @@ class EngineResult:
     seconds: float
     compile_seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    signals: Sampler | str = ""
 
 
 def fit(
@@ -68,6 +70,7 @@ def fit(
     *,
     chunk: int | None = None,
     checks: Literal["on", "off"] = "on",
+    signals: bool | int | Literal["auto"] = False,
 ) -> EngineResult:
     """Train a compiled Keras model in place, exactly as `model.fit` does.
 
@@ -91,6 +94,7 @@ def fit(
         validation_freq: validate every so many epochs, or after those listed.
         chunk: epochs per dispatch at most; by default as many as take a fraction of a second.
         checks: `"off"` leaves out the pre-flight.
+        signals: how many samples of the signals to take; see `goodfit.training.signals`.
 
     Returns:
         The history, and how the training ran and ended.
@@ -109,7 +113,9 @@ def fit(
     began = time.perf_counter()
     here = locals()
     arguments = {
-        name: here[name] for name in inspect.signature(fit).parameters if name not in ("model", "chunk", "checks")
+        name: here[name]
+        for name, parameter in inspect.signature(fit).parameters.items()
+        if name != "model" and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
     }
     found: tuple[str, ...] = ()
     if checks == "on":
@@ -118,11 +124,25 @@ def fit(
     if not reason:
         prepared = _prepare(model, arguments, chunk)
         if isinstance(prepared, loops.Plan):
+            sampled = _listen(prepared, signals)
             outcome = loops.train(prepared)
-            return result_of(model, began, prepared.engine, prepared.reason, outcome, prepared.compile_seconds, found)
+            result = result_of(model, began, prepared.engine, prepared.reason, outcome, prepared.compile_seconds, found)
+            return replace(result, signals=sampled)
         reason = prepared
     outcome = _train_by_keras(model, arguments)
-    return result_of(model, began, "keras", reason, outcome, 0.0, found)
+    result = result_of(model, began, "keras", reason, outcome, 0.0, found)
+    return replace(result, signals="Keras's own loop trained the model" if signals else "")
+
+
+def _listen(plan: loops.Plan, asked: bool | int | Literal["auto"]) -> Sampler | str:
+    """Have the signals sampled in a training that is ready to run; or why they are not."""
+    if plan.epochs <= plan.initial_epoch:
+        return ""
+    made = sampler(plan.model, plan.rows.arrays, plan.rows.batch_size, plan.epochs, asked, plan.initial_epoch)
+    if isinstance(made, Sampler):
+        plan.sampler = made
+        plan.compile_seconds += made.probe.seconds
+    return made
 
 
 def _unusual(model: keras.Model, arguments: Mapping[str, Any]) -> str:
@@ -230,7 +250,8 @@ def validation_rows(model: keras.Model, validation_data: Any, arguments: Mapping
 
 
 def _on_device(rows: Rows) -> Rows:
-    return Rows(jax.tree.map(jnp.asarray, rows.arrays), rows.count, rows.batch_size, rows.shuffle)
+    # `jnp.asarray` would hold two copies for a moment
+    return Rows(jax.tree.map(jax.device_put, rows.arrays), rows.count, rows.batch_size, rows.shuffle)
 
 
 def _train_by_keras(model: keras.Model, arguments: Mapping[str, Any]) -> Outcome:

@@ -16,6 +16,7 @@ from goodfit.training import keras_internals, metrics, nonfinite, program
 from goodfit.training.interrupt import Postponed
 from goodfit.training.keras_internals import Rows
 from goodfit.training.program import State
+from goodfit.training.signals import Sampler
 from goodfit.values import Outcome
 
 CHUNK_SECONDS = 0.15
@@ -38,6 +39,7 @@ class Plan:
         callbacks: Keras's `CallbackList`.
         longest: epochs per dispatch at most, or `None`.
         compile_seconds: spent on tracing and compiling so far.
+        sampler: takes the samples of the signals, or `None`.
     """
 
     model: keras.Model
@@ -49,6 +51,7 @@ class Plan:
     callbacks: Any
     longest: int | None = None
     compile_seconds: float = 0.0
+    sampler: Sampler | None = None
 
     def __post_init__(self) -> None:
         listed = self.callbacks.callbacks
@@ -81,6 +84,11 @@ class Plan:
     def evaluates(self, epoch: int) -> bool:
         """Whether it validates after this epoch."""
         return self.validation is not None and keras_internals.validates(epoch, self.validation_freq)
+
+    def sample(self, state: State, epoch: int, *, end: bool = False) -> None:
+        """Take a sample of the signals after `epoch` epochs, where one is due."""
+        if self.sampler is not None:
+            self.sampler.take(state, epoch, end=end)
 
     def program(self, rows: Rows | None = None) -> chunks.Program:
         """The compiled program for this plan, or for other rows."""
@@ -158,6 +166,7 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
     state = chunks.own_buffers(program.read_state(model))
     if plan.terminators:  # the first epoch may be taken back
         state = jax.tree.map(lambda value: jnp.array(value, copy=True), state)
+    plan.sample(state, epoch)
     flight: _Flight | None = None
     with Postponed() as interrupt:
         try:
@@ -165,8 +174,10 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
             while True:
                 ahead = None
                 if epoch < plan.epochs and not (interrupt.requested or model.stop_training):
-                    state, ahead = _dispatch(plan, state, epoch, min(size, plan.length, plan.epochs - epoch))
+                    gap = plan.sampler.gap(epoch) if plan.sampler is not None else plan.length
+                    state, ahead = _dispatch(plan, state, epoch, min(size, gap, plan.length, plan.epochs - epoch))
                     epoch += ahead.count
+                    plan.sample(state, epoch)
                 if flight is not None:
                     read = metrics.logs_of(model, flight.results)
                     now = time.perf_counter()
@@ -174,6 +185,8 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
                     logs, told, back = _tell(plan, flight, read, seconds)
                     if back is not None:
                         state, ahead, epoch = back, None, flight.first + told
+                        if plan.sampler is not None:
+                            plan.sampler.forget(epoch)
                 elif ahead is not None and not seconds:  # the first chunk is timed alone
                     jax.block_until_ready(ahead.results)
                     seconds = (time.perf_counter() - ready) / ahead.count
@@ -181,6 +194,7 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
                     break
                 size = max(1, min(int(CHUNK_SECONDS / seconds), _GROWTH * size))
                 flight = ahead
+            plan.sample(state, epoch, end=True)
         finally:
             for variables, values in zip(program.variables(model), state, strict=True):
                 keras_internals.set_values(variables, values)
@@ -273,6 +287,7 @@ def _epochs(plan: Plan, first: int) -> dict[str, Any]:
     reset = program.read_state(model)[3]
     own_reset = keras_internals.has_own_reset(model)
     logs: dict[str, Any] = {}
+    plan.sample(program.read_state(model), first)
     with Postponed() as interrupt:
         for epoch in range(first, plan.epochs):
             if interrupt.requested:
@@ -295,6 +310,7 @@ def _epochs(plan: Plan, first: int) -> dict[str, Any]:
                 callbacks.on_test_end(keras_internals.plain_logs(tested))
                 logs.update(keras_internals.plain_logs(validated))
             callbacks.on_epoch_end(epoch, logs)
+            plan.sample(program.read_state(model), epoch + 1, end=model.stop_training)
             if model.stop_training:
                 break
     return logs

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from goodfit.training import program
+from goodfit.training import member_signals, program
+from goodfit.training.member_signals import Samples, Sampling
 from goodfit.values import EarlyStopping, Progress, Report
 
 CHUNK_STEPS = 400
@@ -70,6 +71,7 @@ class Trained:
         stopped: shape (members,): whether it stopped of itself.
         state: trainable, non-trainable, optimizer and metrics variables' last values, each (members, …).
         kept: trainable and non-trainable variables' values at the best epoch where that is restored, else the last.
+        signals: what a `Run` holds of the signals, by the names of its fields; empty where none were sampled.
     """
 
     curves: dict[str, np.ndarray]
@@ -77,6 +79,7 @@ class Trained:
     stopped: np.ndarray
     state: tuple[list[np.ndarray], ...]
     kept: tuple[list[np.ndarray], ...]
+    signals: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def train(
@@ -87,6 +90,7 @@ def train(
     report: Report,
     stage: str,
     compiled: EpochsProgram | None = None,
+    sampling: Sampling | None = None,
 ) -> Trained:
     """Train one member per state, each with its own orders of the rows.
 
@@ -98,12 +102,13 @@ def train(
         report: told how far the training has come.
         stage: under which name.
         compiled: the program of another job that differs in data, epochs and states only; a new one where `None`.
+        sampling: what is to be sampled of the signals.
 
     Returns:
         the trained members. A Ctrl-C ends the training after the chunk under way.
     """
     groups = _groups(len(states), threads)
-    chunk = _Chunk(job, compiled)
+    chunk = _Chunk(job, compiled, sampling)
     stop = threading.Event()
     tracks = [_Track(chunk, [states[i] for i in group], [draws[i] for i in group], stop) for group in groups]
     with ThreadPoolExecutor(len(tracks)) as pool:
@@ -133,8 +138,8 @@ def _groups(members: int, threads: int | None) -> list[list[int]]:
 class _Chunk:
     """A job's data, and the program of a chunk of its epochs, shared by the threads."""
 
-    def __init__(self, job: Job, compiled: EpochsProgram | None) -> None:
-        self.job = job
+    def __init__(self, job: Job, compiled: EpochsProgram | None, sampling: Sampling | None) -> None:
+        self.job, self.sampling = job, sampling
         self.data = jax.tree.map(jnp.asarray, (job.data, job.validation, job.hidden))
         longest = max(1, CHUNK_STEPS // -(-job.rows // job.batch_size))
         self.length = min(job.epochs, longest) if compiled is None else longest  # another job's length is no new shape
@@ -214,6 +219,10 @@ class _Track:
             "wait": np.zeros(count, np.int32),
             "stopped": np.zeros(count, bool),
         }
+        sampling, self.samples = chunk.sampling, None
+        if sampling is not None:
+            self.samples = Samples(sampling, sampling.due(chunk.job.epochs, chunk.length))
+            self.samples.take(state, 0)
 
     def advance(self) -> None:
         """One chunk of epochs."""
@@ -228,6 +237,8 @@ class _Track:
         self.carry, (logs, running) = chunk.run(self.carry, chunk.data, orders, active)
         self.logs.append(({name: np.asarray(v)[:, :count] for name, v in logs.items()}, np.asarray(running)[:, :count]))
         self.epochs_done += count
+        if self.samples is not None:
+            self.samples.take(self.carry["state"], self.epochs_done)
 
     def finish(self) -> None:
         """Chunks of epochs until the budget is spent, every member has stopped, or the user has had enough."""
@@ -235,6 +246,8 @@ class _Track:
             if bool(np.asarray(self.carry["stopped"]).all()):
                 break
             self.advance()
+        if self.samples is not None:
+            self.samples.take(self.carry["state"], self.epochs_done, end=True)
 
 
 def _progress(stage: str, tracks: list[_Track], epochs: int) -> Progress:
@@ -275,4 +288,6 @@ def _join(tracks: list[_Track], groups: list[list[int]], members: int) -> Traine
 
     state = joined(lambda carry: carry["state"])
     kept = joined(lambda carry: carry["kept"]) or state[:2]
-    return Trained(curves, ran, joined(lambda carry: carry["stopped"]), state, kept)
+    samples = [track.samples for track in tracks if track.samples is not None]
+    signals = member_signals.joined(samples, groups, ran.sum(axis=1)) if samples else {}
+    return Trained(curves, ran, joined(lambda carry: carry["stopped"]), state, kept, signals)

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 
 from goodfit.training import members
 from goodfit.training.keras_internals import build_for
+from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.members import Job
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.programs import Programs, initial_weights, learning_rate_place
@@ -98,7 +99,9 @@ def train(
     *,
     learning_rates: Sequence[float] | None = None,
     hidden: tuple[np.ndarray, np.ndarray] | None = None,
+    validation_batch_size: int | None = None,
     programs: Programs | None = None,
+    signals: bool | int | Literal["auto"] = False,
     threads: int | None = None,
     report: Report = silent,
     stage: str = "train",
@@ -117,8 +120,11 @@ def train(
         seeds: one per member.
         learning_rates: one per member, where members differ in it; the recipe's where `None`.
         hidden: inputs and targets of rows that decide nothing: the curves `hidden_loss`, … tell their losses.
+        validation_batch_size: rows per step of validation; the recipe's batch size where `None`.
         programs: shared with other trainings: what was compiled for a recipe that differs only in learning rate,
             initializers or epochs is not compiled again.
+        signals: how many samples of each layer's signals to take, at the ends of chunks of epochs; `True` for
+            `goodfit.training.signals.SAMPLES`, `"auto"` for as many of these as cost little.
         threads: members are divided among so many threads; one per core where `None`.
         report: told how far the training has come.
         stage: under which name.
@@ -128,7 +134,10 @@ def train(
     """
     with persistent_cache():
         seeds = tuple(int(seed) for seed in seeds)
-        return _train(recipe, (x, y), validation, hidden, seeds, learning_rates, programs, threads, report, stage)
+        size = validation_batch_size or recipe.batch_size
+        return _train(
+            recipe, (x, y), validation, hidden, size, seeds, learning_rates, programs, signals, threads, report, stage
+        )
 
 
 def _train(
@@ -136,9 +145,11 @@ def _train(
     data: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
     hidden: tuple[np.ndarray, np.ndarray] | None,
+    validation_batch_size: int,
     seeds: tuple[int, ...],
     learning_rates: Sequence[float] | None,
     programs: Programs | None,
+    signals: bool | int | Literal["auto"],
     threads: int | None,
     report: Report,
     stage: str,
@@ -155,7 +166,7 @@ def _train(
         data,
         validation,
         recipe.batch_size,
-        recipe.batch_size,
+        validation_batch_size,
         recipe.epochs,
         recipe.early_stopping,
         recipe.shuffle,
@@ -174,7 +185,9 @@ def _train(
         for member, seed in enumerate(seeds)
     ]
     draws = [_orders(seed, len(data[0])) for seed in seeds]
-    trained = members.train(job, states, draws, threads, report, stage, compiled)
+    sampled = sampling(template, data, recipe.batch_size, recipe.epochs, signals)
+    listening = sampled if isinstance(sampled, Sampling) else None
+    trained = members.train(job, states, draws, threads, report, stage, compiled, listening)
     run = dataclasses.replace(
         run_of(trained, job, seeds),
         recipe=recipe,
@@ -182,6 +195,7 @@ def _train(
             "engine": "compiled",
             "engine_reason": f"{len(seeds)} seeds in one program",
             "train_seconds": time.perf_counter() - began,
+            **({"no_signals": sampled} if isinstance(sampled, str) and sampled else {}),
         },
     )
     variables = [*template.trainable_variables, *template.non_trainable_variables]
@@ -227,6 +241,7 @@ def run_of(trained: members.Trained, job: Job, seeds: tuple[int, ...]) -> Run:
             for loss, on, stopped, count in zip(curves["loss"], ran, trained.stopped, epochs, strict=True)
         ),
         kept_epoch=epochs - 1,
+        **trained.signals,
     )
     if job.stopping is not None and job.stopping.restore_best:
         return dataclasses.replace(run, kept_epoch=run.best_epoch(job.stopping.monitor))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import keras
@@ -13,6 +13,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import engine, keras_internals, members, program
+from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.population import run_of
 from goodfit.training.recipes import redraw
@@ -21,7 +22,13 @@ from goodfit.values import EarlyStopping, Report, Run
 _WITHOUT = ("steps_per_epoch", "validation_steps", "initial_epoch")
 
 
-def fit(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any], report: Report) -> Run:
+def fit(
+    model: keras.Model,
+    seeds: Sequence[int],
+    arguments: Mapping[str, Any],
+    report: Report,
+    signals: bool | int | Literal["auto"] = False,
+) -> Run:
     """Train a model and further draws of it, all in one program.
 
     The first member starts from the model's own weights, with the row orders that Keras draws from NumPy's global
@@ -33,6 +40,7 @@ def fit(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any], 
         seeds: one per member; the first only names the model's own.
         arguments: of `model.fit`, by name; of callbacks only one `EarlyStopping` is taken, acting on each member apart.
         report: told how far the training has come.
+        signals: how many samples of the signals to take; see `goodfit.training.signals`.
 
     Returns:
         the run, one row of curves per member.
@@ -66,7 +74,10 @@ def fit(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any], 
         states = [own, *(fresh_state(model, own, seed) for seed in seeds[1:])]
         before = np.random.get_state()
         draws = [rows.order, *(_orders(rows, seed) for seed in seeds[1:])]
-        trained = members.train(job, jax.tree.map(np.asarray, states), draws, None, report, "train")
+        sampled = sampling(model, rows.arrays, rows.batch_size, job.epochs, signals)
+        listening = sampled if isinstance(sampled, Sampling) else None
+        states = jax.tree.map(np.asarray, states)
+        trained = members.train(job, states, draws, None, report, "train", sampling=listening)
         for variables, values in zip(program.variables(model), trained.state, strict=True):
             keras_internals.set_values(variables, [jax.numpy.asarray(value[0]) for value in values])
         weights = {id(variable) for variable in model.weights}  # random streams go on, also where weights go back
@@ -84,6 +95,7 @@ def fit(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any], 
             "engine": "compiled",
             "engine_reason": f"{len(seeds)} seeds in one program",
             "seconds": time.perf_counter() - began,
+            **({"no_signals": sampled} if isinstance(sampled, str) and sampled else {}),
         },
         name=str(model.name),
     )

@@ -23,6 +23,7 @@ NAMES = (
     "activation_mean",
     "activation_var",
     "activation_grad_var",
+    "unit_spread",
     "dead_fraction",
     "saturated_fraction",
 )
@@ -35,6 +36,8 @@ NAMES = (
 - `activation_mean`, `activation_var`: over all rows and units of what the layer gives.
 - `activation_grad_var`: variance over all rows and units of the gradient of one row's loss with respect to what the
   layer gives (Glorot and Bengio 2010, equation 6 and figure 7, there with respect to what goes into the nonlinearity).
+- `unit_spread`: the share of the variance of what the layer gives that lies between its units, not its rows: 0 where
+  all units give the same.
 - `dead_fraction`, `saturated_fraction`: see `goodfit.training.taps`; no saturation of the model's outputs, where it is
   confidence.
 """
@@ -126,7 +129,7 @@ class _Measure:
         called: list[tuple[taps.Tap, int]] = []
 
         def loss(trainable: Any, sums: Any) -> Any:
-            record = taps.Record(self.taps, sums)
+            record = taps.Record(self.taps, sums, taps.trace())
             with taps.listening(record):
                 scaled, (_, given, _, _) = model.compute_loss_and_updates(
                     trainable, non_trainable, metrics, x, y, weights, training=True, optimizer_variables=optimizer
@@ -150,9 +153,10 @@ class _Measure:
         columns = []
         for (tap, place), column in zip(called, forward, strict=True):
             kernels = [[group[k].astype(jnp.float32) for k in tap.kernels] for group in (trainable, grads, stepped)]
+            if column:
+                mean, square = sums[place] * per_row / column.pop("size") * jnp.stack([1.0, per_row])
+                column["activation_grad_var"] = jnp.maximum(square - mean**2, 0.0)
             column |= _of_kernels(*kernels, scale) if tap.kernels else {}
-            mean, square = sums[place] * per_row / column.pop("size") * jnp.stack([1.0, per_row])
-            column["activation_grad_var"] = jnp.maximum(square - mean**2, 0.0)
             if model.optimizer.gradient_accumulation_steps:  # most steps then leave the weights as they are
                 column.pop("update_ratio", None)
             columns.append(jnp.stack([column.get(name, jnp.float32(jnp.nan)) for name in NAMES]))
@@ -160,10 +164,14 @@ class _Measure:
 
 
 def _of_outputs(tap: taps.Tap, outputs: list[jax.Array], end: bool) -> dict[str, Any]:
+    if not outputs:
+        return {}
     values = taps.by_unit(tap, outputs)
+    units = values.shape[1]
     return {
         "activation_mean": values.mean(),
         "activation_var": values.var(),
+        "unit_spread": values.var(axis=1).mean() / values.var() if units > 1 else jnp.float32(jnp.nan),
         "dead_fraction": taps.dead_fraction(tap.activation, values),
         "saturated_fraction": jnp.float32(jnp.nan) if end else taps.saturated_fraction(tap.activation, values),
         "size": jnp.float32(sum(output.size for output in outputs)),
@@ -235,11 +243,11 @@ def schedule(epochs: int, samples: int, first: int = 0) -> tuple[int, ...]:
 
     Example:
         >>> schedule(700, 9)
-        (0, 1, 3, 7, 17, 42, 108, 274, 700)
+        (0, 1, 3, 6, 17, 42, 108, 275, 700)
     """
     if samples < 2 or epochs <= first:
         return (first,)[: max(samples, 0)]
-    ratios = np.geomspace(1, epochs - first, samples - 1)
+    ratios = np.geomspace(1, epochs - first, samples - 1) if samples > 2 else (epochs - first,)
     return tuple(sorted({first, *(first + round(r) for r in ratios)}))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
+from jax.extend import core
 
 SATURATED_WITHIN = 0.05
 """How close to a bound of its activation a value counts as saturated, as a share of half the range. For tanh these are
@@ -72,11 +73,13 @@ class Record:
     Args:
         taps: those there are.
         sums: per tap a place that the backward pass adds the sum and the sum of squares of the gradients to.
+        trace: the trace that they are recorded in: what a loop within it does can't be brought out.
         outputs: per tap that was called, in the order of the first calls: what it gave, one array per call.
     """
 
     taps: tuple[Tap, ...]
     sums: Any
+    trace: Any
     outputs: dict[int, list[jax.Array]] = field(default_factory=dict)
 
 
@@ -121,6 +124,12 @@ def activation_of(layer: keras.Layer) -> str:
     return "" if name == "linear" else name
 
 
+def trace() -> Any:
+    """What JAX is tracing now; unequal within a loop of it."""
+    state = getattr(core, "get_opaque_trace_state", None) or jax.core.get_opaque_trace_state
+    return state(convention="goodfit")
+
+
 @contextmanager
 def listening(record: Record) -> Iterator[None]:
     """While this lasts, calls of the tapped layers are recorded; afterwards the layers are as they were."""
@@ -141,9 +150,12 @@ def _listened(call: Callable[..., Any], index: int, record: Record) -> Callable[
     @functools.wraps(call)
     def listened(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = jax.tree.flatten(call(*args, **kwargs))
-        if leaves and isinstance(leaves[0], jax.Array) and jnp.issubdtype(leaves[0].dtype, jnp.floating):
+        outputs = record.outputs.setdefault(index, [])
+        if record.trace != trace():
+            pass
+        elif leaves and isinstance(leaves[0], jax.Array) and jnp.issubdtype(leaves[0].dtype, jnp.floating):
             leaves[0] = _tapped(leaves[0], record.sums[index])
-            record.outputs.setdefault(index, []).append(leaves[0])
+            outputs.append(leaves[0])
         return jax.tree.unflatten(tree, leaves)
 
     return listened

@@ -28,9 +28,10 @@ class Run:
         outcomes: how each seed ended.
         unit: what `epoch` counts.
         kept_epoch: shape (seeds,): the index into `epoch` whose weights were kept, where that is known.
-        signals: name -> shape (seeds, samples, layers).
-        signal_layers: the path of each layer of the signals.
-        signal_epochs: shape (samples,): the epoch of each sample.
+        signals: name -> shape (seeds, samples, layers), see `goodfit.training.signals`; NaN where a layer has none of
+            it, or a seed had stopped.
+        signal_layers: the path of each layer of the signals, in the order in which they are called.
+        signal_epochs: shape (samples,): how many epochs had been trained before each sample; 0 is the initialization.
         measurements: figures that were measured beside the curves, each by name: `chance_loss` (the loss of
             predicting the mean or the prior), `linear_loss`, `boosting_loss`, `small_sample_loss`, `initial_loss`.
         task: what the target asks for, where that is known.
