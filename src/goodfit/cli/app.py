@@ -12,6 +12,7 @@ import typer
 from goodfit import __version__
 from goodfit.cli import options
 from goodfit.cli.answer import FAIL_ON_MET, FAILED, WRONG, answering, complain, page, put_data, say
+from goodfit.cli.lab import lab
 from goodfit.cli.options import (
     Debug,
     Decimal,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from goodfit.values import Diagnosis, Run, Study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(lab, name="lab")
 
 
 def _version(wanted: bool) -> None:

@@ -46,18 +46,6 @@ class Block:
         return f"{self.dataset}-{self.variant}"
 
 
-def blocks(variants: int = 4) -> list[Block]:
-    """All blocks, so ordered that every start of the list is balanced: each calibration block before two scored ones."""
-    ordered = []
-    for variant in range(variants):
-        scored = [Block(name, variant) for name in sources.SCORED]
-        calibration = [Block(name, variant) for name in sources.CALIBRATION]
-        while scored or calibration:
-            ordered += calibration[:1] + scored[:2]
-            calibration, scored = calibration[1:], scored[2:]
-    return ordered
-
-
 def healthy_setup(block: Block) -> Setup:
     """The healthy setup of a block: width, depth, activation, optimizer, batch size and regularization vary.
 

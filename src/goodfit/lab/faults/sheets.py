@@ -1,12 +1,13 @@
 """A sheet: one setup on one treatment of the rows, trained with many learning rates and seeds for many epochs.
 
 Every training that a case or its counterfactuals need is a row of a sheet, cut at some epoch: fewer epochs are the
-start of more, and early stopping with the best epoch restored is a rule that reads the curves. So nothing is trained twice.
+start of more, and early stopping with the best epoch restored is a rule that reads the curves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -74,11 +75,11 @@ def fill(
     rates = [base_rate * FACTORS[place] for place in places for _ in seeds]
     population = train(
         recipe(setup, dataset, base_rate, epochs),
-        *dataset.part("train"),
-        validation=dataset.part("validation"),
+        *_columns(dataset, "train"),
+        validation=_columns(dataset, "validation"),
         seeds=list(seeds) * len(places),
         learning_rates=rates,
-        hidden=dataset.part("test"),
+        hidden=_columns(dataset, "test"),
         validation_batch_size=1024,  # all at once
         programs=programs,
         threads=1,
@@ -116,6 +117,12 @@ def end(sheet: Sheet, rate: int, epochs: int, patience: int | None) -> End:
     seeds = np.arange(len(watched))
     losses = {name: curve[row, seeds, epoch] / sheet.chance[name] for name, curve in sheet.curves.items()}
     return End(losses["train"], losses["validation"], losses["hidden"], epoch)
+
+
+def _columns(dataset: Dataset, part: Literal["train", "validation", "test"]) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets of a part; those of two classes as a column, as the metric asks for."""
+    x, y = dataset.part(part)
+    return x, y[:, None] if dataset.task == "binary" else y
 
 
 def _whole(curves: np.ndarray, epochs: int) -> np.ndarray:

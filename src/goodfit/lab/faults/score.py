@@ -1,0 +1,258 @@
+"""The checks of today, judged by the lab's labels. Nothing is trained."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from goodfit.checks import diagnose
+from goodfit.lab.faults import labels, sources
+from goodfit.lab.faults.data import Treatment, prepare
+from goodfit.values import Change, Dataset, Diagnosis, Recipe, Run
+
+View = Literal["curves", "everything"]
+"""What the checks are given: `loss` and `val_loss` alone, or the whole run with recipe, measurements and rows."""
+_CHANGES: Mapping[tuple[str, float], str] = {
+    ("lower-learning-rate", 0.1): "rate-/10",
+    ("lower-learning-rate", 0.333): "rate-/3",
+    ("raise-learning-rate", 10.0): "rate-x10",
+    ("raise-learning-rate", 3.0): "rate-x3",
+    ("more-epochs", 2.0): "epochs-x2",
+    ("wider-layers", 2.0): "wider",
+    ("narrower-layers", 0.5): "narrower",
+    ("add-dropout", 0.1): "dropout-0.1",
+    ("add-dropout", 0.2): "dropout-0.2",
+    ("add-l2", 1e-4): "l2-1e-4",
+    ("add-l2", 1e-3): "l2-1e-3",
+    ("early-stopping", 20.0): "early-stopping",
+}
+_NEEDS = {"overfitting": "dropout-0.2", "underfitting": "wider"}
+_OF_LAYERS = (
+    "vanishing-gradients", "exploding-gradients", "dying-relu", "saturated-units", "poor-initialization", "large-weights",
+    "initialization-activation-mismatch", "selu-conditions", "output-loss-mismatch", "batch-norm-small-batch",
+    "dropout-too-strong", "regularization-too-strong", "regularization-on-unscaled-inputs", "unscaled-inputs",
+    "unscaled-target", "too-few-examples", "cannot-overfit-small-sample", "initial-loss-off-chance",
+)  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """Hits over tries."""
+
+    hits: int = 0
+    tries: int = 0
+
+    def add(self, hit: bool) -> None:
+        """Count one try."""
+        self.hits += bool(hit)
+        self.tries += 1
+
+    @property
+    def share(self) -> float:
+        """Hits over tries; `nan` without any."""
+        return self.hits / self.tries if self.tries else float("nan")
+
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the share; Wilson (1927).
+
+        Example:
+            >>> [round(end, 3) for end in Tally(9, 10).interval()]
+            [0.596, 0.982]
+        """
+        from scipy.stats import binomtest
+
+        if not self.tries:
+            return 0.0, 1.0
+        found = binomtest(self.hits, self.tries).proportion_ci(0.95, method="wilson")
+        return float(found.low), float(found.high)
+
+
+@dataclass
+class Scores:
+    """How the checks did on some cases, seen in one way."""
+
+    half: str
+    view: View
+    faulty: int = 0
+    healthy: int = 0
+    verdict: Tally = field(default_factory=Tally)
+    healthy_verdict: Tally = field(default_factory=Tally)
+    faulty_verdict: Tally = field(default_factory=Tally)
+    healthy_alarms: Tally = field(default_factory=Tally)
+    first: Tally = field(default_factory=Tally)
+    first_change: Tally = field(default_factory=Tally)
+    precision: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    recall: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    alarms: Counter[str] = field(default_factory=Counter)
+    undecided: Counter[str] = field(default_factory=Counter)
+    confused: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    wrong_verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    untried_changes: Counter[str] = field(default_factory=Counter)
+
+    def pooled(self, which: Literal["precision", "recall"]) -> Tally:
+        """Precision or recall over all findings together."""
+        tallies = getattr(self, which).values()
+        return Tally(sum(t.hits for t in tallies), sum(t.tries for t in tallies))
+
+
+@dataclass(frozen=True)
+class Report:
+    """The scores of each half and view, and what was planted, kept and dropped."""
+
+    scores: tuple[Scores, ...]
+    planted: Mapping[str, Mapping[str, tuple[int, int]]]
+
+
+def score(blocks: Iterable[Mapping[str, Any]], *, say: Callable[[str], None] = lambda _: None) -> Report:
+    """Diagnose every case and compare with what is true of it.
+
+    Args:
+        blocks: finished blocks, as `goodfit.lab.faults.blocks.work` makes them.
+        say: told of the progress.
+    """
+    halves = {
+        (half, view): Scores(half, view) for half in ("scored", "calibration") for view in ("curves", "everything")
+    }
+    planted: dict[str, dict[str, tuple[int, int]]] = {"scored": {}, "calibration": {}}
+    for block in blocks:
+        half = block["half"]
+        for slug, tried in block["counts"]["tried"].items():
+            before = planted[half].get(slug, (0, 0))
+            dropped = block["counts"]["dropped"].get(slug, 0)
+            planted[half][slug] = before[0] + tried, before[1] + tried - dropped
+        for case in block["cases"]:
+            for view in ("curves", "everything"):
+                _judge(halves[half, view], case, seen(case, view))
+        say(f"{block['block']}: scored")
+    return Report(tuple(s for s in halves.values() if s.faulty + s.healthy), planted)
+
+
+def seen(case: Mapping[str, Any], view: View) -> Diagnosis:
+    """What the checks say of a case."""
+    if view == "curves":
+        return diagnose(run_of(case, view))
+    return diagnose(run_of(case, view), rows_of(case))
+
+
+def run_of(case: Mapping[str, Any], view: View) -> Run:
+    """A case's run as a user has it."""
+    shown = case["run"]
+    curves = {
+        name: np.array([[np.inf if v is None else v for v in values]], dtype=np.float64)
+        for name, values in shown["curves"].items()
+    }
+    epoch = np.asarray(shown.get("epoch", range(len(curves["loss"][0]))))
+    if view == "curves":
+        return Run(curves=curves, epoch=epoch)
+    return Run(
+        curves=curves,
+        epoch=epoch,
+        seeds=(shown["seed"],),
+        outcomes=(shown["outcome"],),
+        kept_epoch=None if shown["kept_epoch"] is None else np.array([shown["kept_epoch"]]),
+        measurements={name: value for name, value in case["measurements"].items() if value is not None},
+        recipe=Recipe.from_dict(shown["recipe"]),
+        task=rows_of(case).task,
+        name=case["name"],
+    )
+
+
+def rows_of(case: Mapping[str, Any]) -> Dataset:
+    """The rows that a case was trained on, made again."""
+    return _rows(case["dataset"], case["variant"], Treatment(**case["treatment"]))
+
+
+@lru_cache(maxsize=64)
+def _rows(name: str, variant: int, treatment: Treatment) -> Dataset:
+    return prepare(_source(name), treatment, seed=variant)
+
+
+@lru_cache(maxsize=64)
+def _source(name: str) -> sources.Source:
+    return sources.load(name)
+
+
+def is_healthy(case: Mapping[str, Any]) -> bool:
+    """Whether nothing was planted and nothing that was tried makes it better."""
+    return not case["planted"] and case["balanced"] and not case["works"]
+
+
+def change_of(change: Change) -> str | None:
+    """The counterfactual of the lab that a proposed change is; `None` where the lab has none such.
+
+    Example:
+        >>> change_of(Change("more-epochs", {"epochs": {"times": 2.0}}, "", ""))
+        'epochs-x2'
+    """
+    numbers = [
+        value for value in _leaves(change.edits) if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    return next((_CHANGES[change.name, k] for n in numbers if (change.name, k := round(float(n), 3 if n > 0.01 else 4)) in _CHANGES), None)  # fmt: skip
+
+
+def _leaves(part: Any) -> Iterable[Any]:
+    if isinstance(part, Mapping):
+        for value in part.values():
+            yield from _leaves(value)
+    else:
+        yield part
+
+
+def _judge(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis) -> None:
+    healthy, true = is_healthy(case), set(case["slugs"])
+    found = [finding.slug for finding in diagnosis.found]
+    right = diagnosis.verdict in case["verdicts"]
+    scores.verdict.add(right)
+    if not right:
+        scores.wrong_verdicts["/".join(case["verdicts"]), diagnosis.verdict] += 1
+    for slug in found:
+        if slug in true:
+            scores.precision[slug].add(True)
+        elif not healthy and _undecided(slug, case):
+            scores.undecided[slug] += 1
+        else:
+            scores.precision[slug].add(False)
+    if healthy:
+        scores.healthy += 1
+        scores.healthy_verdict.add(right)
+        scores.healthy_alarms.add(any(slug not in true for slug in found))
+        scores.alarms.update(slug for slug in found if slug not in true)
+        return
+    scores.faulty += 1
+    scores.faulty_verdict.add(right)
+    if case["planted"]:
+        scores.recall[case["planted"]].add(case["planted"] in found)
+        scores.confused[case["planted"]][found[0] if found else diagnosis.verdict] += 1
+    scores.first.add(bool(found) and found[0] in true)
+    _first_change(scores, case, diagnosis)
+
+
+def _undecided(slug: str, case: Mapping[str, Any]) -> bool:
+    """Whether the remedy of a finding was not tried on a case."""
+    return slug in _OF_LAYERS or (slug in _NEEDS and _NEEDS[slug] not in case["gains"])
+
+
+def _first_change(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis) -> None:
+    """Whether the first change that can be made to the training works."""
+    if not case["works"]:
+        return  # nothing lowers the loss of this one
+    change = next((c for finding in diagnosis.found for c in finding.changes if c.edits), None)
+    if change is None:
+        scores.first_change.add(False)
+        return
+    tried = change_of(change)
+    if change.name in ("standardize-inputs", "standardize-target"):
+        slug = {"standardize-inputs": "unscaled-inputs", "standardize-target": "unscaled-target"}[change.name]
+        tried = next(
+            (name for name in case["gains"] if name in (f"undo-{slug}", f"undo-regularization-on-{slug}")), None
+        )
+    if tried is None or tried not in case["gains"]:
+        scores.untried_changes[change.name] += 1
+        return
+    values = [float("nan") if value is None else value for value in case["gains"][tried]]
+    scores.first_change.add(labels.Gain(*values).works())
