@@ -1,14 +1,14 @@
 """Test loss of the default network of a table beside scikit-learn's models, on the same splits.
 
-    python benchmarks/quality/run.py            # writes benchmarks/quality/table.md
+    python benchmarks/quality/run.py                                  all tables, eight splits each
+    python benchmarks/quality/run.py --data "Auto MPG" --splits 24    one of them, more splits
 
-Five tables, eight splits each (60 % training, 20 % validation, 20 % test rows). On each split the network is what
-`goodfit.train` keeps: the best of eight seeds by validation loss, every seed at its best epoch. scikit-learn's
-multilayer perceptron runs with its default settings on the same prepared inputs and (standardized) target, once on the
-training rows and once on training and validation rows together, which it has no other use for. Linear model and
-gradient boosting are the baselines of `goodfit.train`. `goodfit.training.networks.mlp` says how the default network was
-chosen.
-Loss: mean squared error of the standardized target, or cross-entropy in nats.
+Each writes its rows of benchmarks/quality/table.md. A split has 60 % training, 20 % validation, 20 % test rows. On each
+split the network is what `goodfit.train` keeps: the best of eight seeds by validation loss, every seed at its best
+epoch. scikit-learn's multilayer perceptron runs with its default settings on the same prepared inputs and
+(standardized) target, once on the training rows and once on training and validation rows together, which it has no
+other use for. Linear model and gradient boosting are the baselines of `goodfit.train`. `goodfit.training.networks.mlp`
+says how the default network was chosen. Loss: mean squared error of the standardized target, or cross-entropy in nats.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ from goodfit.values import Dataset
 
 HERE = Path(__file__).parent
 AUTO_MPG = HERE.parent.parent / "examples" / "auto-mpg.csv"
+HEAD = (
+    "# Test loss of the default network beside scikit-learn's models, mean over splits",
+    "",
+    "`python benchmarks/quality/run.py`",
+    "",
+    "| data | splits | chance | linear | gradient boosting | scikit-learn MLP | MLP, training and validation rows "
+    "| **goodfit** | MLP − goodfit, 95 % interval | linear − goodfit, 95 % interval |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
 NETWORK, MLP, MLP_ALL = "network", "MLP", "MLP, more rows"
 
 
@@ -73,25 +82,37 @@ def losses(table: Any, target: str, seed: int) -> dict[str, float]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--splits", type=int, default=8)
-    splits = arguments.parse_args().splits
-    lines = [
-        "| data | chance | linear | gradient boosting | scikit-learn MLP | MLP, training and validation rows "
-        "| **goodfit** | MLP − goodfit, 95 % interval | linear − goodfit, 95 % interval |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    arguments.add_argument("--data", help="the name of one table")
+    asked = arguments.parse_args()
     for name, table, target in sources():
-        runs = [losses(table, target, seed) for seed in range(splits)]
-        column = {model: np.array([run[model] for run in runs]) for model in runs[0]}
-        chance = column["mean"] if "mean" in column else column["prior"]
-        shown = [chance, column["linear"], column["gradient boosting"], column[MLP], column[MLP_ALL], column[NETWORK]]
-        gains = [paired_interval(column[NETWORK], column[peer]) for peer in (MLP, "linear")]
-        cells = [f"{values.mean():.4f}" for values in shown]
-        cells[-1] = f"**{cells[-1]}**"
-        cells += [f"{gain.estimate:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})" for gain in gains]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-        print(lines[-1], flush=True)
-    heading = f"# Test loss on {splits} splits, mean\n\n`python benchmarks/quality/run.py --splits {splits}`\n\n"
-    (HERE / "table.md").write_text(heading + "\n".join(lines) + "\n", encoding="utf-8")
+        if asked.data in (None, name):
+            write(row(name, table, target, asked.splits))
+
+
+def row(name: str, table: Any, target: str, splits: int) -> str:
+    """One table's line, measured."""
+    runs = [losses(table, target, seed) for seed in range(splits)]
+    column = {model: np.array([run[model] for run in runs]) for model in runs[0]}
+    chance = column["mean"] if "mean" in column else column["prior"]
+    shown = [chance, column["linear"], column["gradient boosting"], column[MLP], column[MLP_ALL], column[NETWORK]]
+    gains = [paired_interval(column[NETWORK], column[peer]) for peer in (MLP, "linear")]
+    cells = [f"{values.mean():.4f}" for values in shown]
+    cells[-1] = f"**{cells[-1]}**"
+    cells += [f"{gain.estimate:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})" for gain in gains]
+    return "| " + " | ".join([name, str(splits), *cells]) + " |"
+
+
+def write(line: str) -> None:
+    """Put a line into the table, in place of the one of the same name."""
+    print(line, flush=True)
+    path = HERE / "table.md"
+    old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    rows = {
+        each.split("|")[1].strip(): each for each in [*old, line] if each.startswith("| ") and "| data |" not in each
+    }
+    names = [name for name, _, _ in sources()]
+    body = [rows[name] for name in names if name in rows]
+    path.write_text("\n".join([*HEAD, *body]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
