@@ -33,7 +33,8 @@ _CHANGES: Mapping[tuple[str, float], str] = {
 }
 _NEEDS = {"overfitting": "dropout-0.2", "underfitting": "wider"}
 _OF_LAYERS = (
-    "vanishing-gradients", "exploding-gradients", "dying-relu", "saturated-units", "poor-initialization", "large-weights",
+    "vanishing-gradients", "exploding-gradients", "dying-relu", "saturated-units", "poor-initialization",
+    "large-weights",
     "initialization-activation-mismatch", "selu-conditions", "output-loss-mismatch", "batch-norm-small-batch",
     "dropout-too-strong", "regularization-too-strong", "regularization-on-unscaled-inputs", "unscaled-inputs",
     "unscaled-target", "too-few-examples", "cannot-overfit-small-sample", "initial-loss-off-chance",
@@ -115,9 +116,8 @@ def score(blocks: Iterable[Mapping[str, Any]], *, say: Callable[[str], None] = l
         blocks: finished blocks, as `goodfit.lab.faults.blocks.work` makes them.
         say: told of the progress.
     """
-    halves = {
-        (half, view): Scores(half, view) for half in ("scored", "calibration") for view in ("curves", "everything")
-    }
+    views: tuple[View, ...] = ("curves", "everything")
+    halves = {(half, view): Scores(half, view) for half in ("scored", "calibration") for view in views}
     planted: dict[str, dict[str, tuple[int, int]]] = {"scored": {}, "calibration": {}}
     for block in blocks:
         half = block["half"]
@@ -126,7 +126,7 @@ def score(blocks: Iterable[Mapping[str, Any]], *, say: Callable[[str], None] = l
             dropped = block["counts"]["dropped"].get(slug, 0)
             planted[half][slug] = before[0] + tried, before[1] + tried - dropped
         for case in block["cases"]:
-            for view in ("curves", "everything"):
+            for view in views:
                 _judge(halves[half, view], case, seen(case, view))
         say(f"{block['block']}: scored")
     return Report(tuple(s for s in halves.values() if s.faulty + s.healthy), planted)
@@ -189,10 +189,12 @@ def change_of(change: Change) -> str | None:
         >>> change_of(Change("more-epochs", {"epochs": {"times": 2.0}}, "", ""))
         'epochs-x2'
     """
-    numbers = [
-        value for value in _leaves(change.edits) if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
-    return next((_CHANGES[change.name, k] for n in numbers if (change.name, k := round(float(n), 3 if n > 0.01 else 4)) in _CHANGES), None)  # fmt: skip
+    for value in _leaves(change.edits):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            known = _CHANGES.get((change.name, float(f"{value:.3g}")))
+            if known is not None:
+                return known
+    return None
 
 
 def _leaves(part: Any) -> Iterable[Any]:
@@ -248,9 +250,8 @@ def _first_change(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis)
     tried = change_of(change)
     if change.name in ("standardize-inputs", "standardize-target"):
         slug = {"standardize-inputs": "unscaled-inputs", "standardize-target": "unscaled-target"}[change.name]
-        tried = next(
-            (name for name in case["gains"] if name in (f"undo-{slug}", f"undo-regularization-on-{slug}")), None
-        )
+        undone = (f"undo-{slug}", f"undo-regularization-on-{slug}")
+        tried = next((name for name in case["gains"] if name in undone), None)
     if tried is None or tried not in case["gains"]:
         scores.untried_changes[change.name] += 1
         return

@@ -13,8 +13,8 @@ def markdown(report: Report) -> str:
     lines = [
         "# How often the checks are right",
         "",
-        "Written by `goodfit lab faults`; faults planted in networks on real data, each verified by what mends it on five",
-        "seeds. Intervals are Wilson's at 95 %. Thresholds may be set on the calibration half only.",
+        "Written by `goodfit lab faults`: faults planted in networks on real data, each verified by what mends it on",
+        "five seeds. Intervals are Wilson's at 95 %. Thresholds may be set on the calibration half only.",
     ]
     for scores in report.scores:
         lines += ["", *_half(scores)]
