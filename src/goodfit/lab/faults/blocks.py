@@ -198,6 +198,10 @@ def _case(
         "works": list(found.works),
         "balanced": found.balanced,
         "acceptable": found.acceptable,
+        "loss": [
+            _short(float(np.median(labels.capped(part)))) for part in (before.train, before.validation, before.hidden)
+        ],
+        "behind": _short(behind),
         "gains": {name: [_short(v) for v in dataclasses.astuple(g)] for name, g in gains.items()},
         "facts": dataclasses.asdict(facts),
         "treatment": _changed(treatment),
@@ -272,14 +276,13 @@ def _untreated(desk: _Desk, counts: dict[str, dict[str, int]]) -> list[dict[str,
         else:
             continue
         seen.add(same)
-        cases.append(case)
+        cases.append({**case, "kept": True})
 
     for slug, severity, cut in _rate_faults(sheet, best):
         case = add(cut, slug, severity)
         kept = slug in case["slugs"] and bool(case["verdicts"])
         _count(counts, slug, kept)
-        if kept:
-            cases.append(case)
+        cases.append({**case, "kept": kept})
     cases += _restarted(desk, sheet, others, best, counts, len(cases))
     return cases
 
@@ -335,8 +338,7 @@ def _restarted(
         count = list(range(epochs))
         case["run"]["epoch"] = count + (count if severity == "severe" else [epochs + i for i in count])
         _count(counts, "restarted-log", bool(case["verdicts"]))
-        if case["verdicts"]:
-            cases.append(case)
+        cases.append({**case, "kept": bool(case["verdicts"])})
     return cases
 
 
@@ -366,8 +368,7 @@ def _planted(desk: _Desk, counts: dict[str, dict[str, int]]) -> list[dict[str, A
         if kept and plant.family and any(name in case["works"] for name in cures):
             case["slugs"] = sorted({*case["slugs"], *plant.family})
         _count(counts, plant.slug, kept)
-        if kept:
-            cases.append(case)
+        cases.append({**case, "kept": kept})
     return cases
 
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -125,7 +126,7 @@ def score(blocks: Iterable[Mapping[str, Any]], *, say: Callable[[str], None] = l
             before = planted[half].get(slug, (0, 0))
             dropped = block["counts"]["dropped"].get(slug, 0)
             planted[half][slug] = before[0] + tried, before[1] + tried - dropped
-        for case in block["cases"]:
+        for case in filter(itemgetter("kept"), block["cases"]):
             for view in views:
                 _judge(halves[half, view], case, seen(case, view))
         say(f"{block['block']}: scored")
