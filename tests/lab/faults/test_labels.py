@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from goodfit.lab.faults import labels
-from goodfit.lab.faults.labels import Gain, capped, gain, truth
-from goodfit.lab.faults.sheets import End
+from goodfit.lab.faults.labels import End, Gain, capped, gain, truth
 
 ONE = np.ones(5)
 
@@ -47,11 +46,11 @@ GOOD = Gain(0.2, 1.0, 0.2, 0.2, 0.4)
 
 
 def test_balanced_is_where_no_standard_change_works_and_the_loss_is_acceptable():
-    found = truth({}, nothing(), NO_FACTS, end(0.5), behind=0.0)
+    found = truth({}, nothing(), NO_FACTS, 0.5, behind=0.0)
     assert found.balanced
     assert found.verdicts == ("balanced",)
-    assert not truth({}, nothing(), NO_FACTS, end(0.5), behind=0.2).balanced
-    assert not truth({}, nothing(), NO_FACTS, end(0.97), behind=0.0).balanced
+    assert not truth({}, nothing(), NO_FACTS, 0.5, behind=0.2).balanced
+    assert not truth({}, nothing(), NO_FACTS, 0.97, behind=0.0).balanced
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_balanced_is_where_no_standard_change_works_and_the_loss_is_acceptable()
     ],
 )
 def test_what_works_is_what_is_true(change, slug, verdict):
-    found = truth({}, {**nothing(), change: GOOD}, NO_FACTS, end(0.5), behind=0.0)
+    found = truth({}, {**nothing(), change: GOOD}, NO_FACTS, 0.5, behind=0.0)
     assert slug in found.slugs
     assert verdict in found.verdicts
     assert not found.balanced
@@ -75,10 +74,10 @@ def test_what_works_is_what_is_true(change, slug, verdict):
 def test_a_working_cure_makes_the_planted_finding_true():
     cures = {"undo-dying-relu": "dying-relu"}
     gains = {**nothing(), "undo-dying-relu": GOOD}
-    assert "dying-relu" in truth(cures, gains, NO_FACTS, end(0.9), behind=0.0).slugs
-    assert "dying-relu" not in truth(cures, nothing(), NO_FACTS, end(0.9), behind=0.0).slugs
+    assert "dying-relu" in truth(cures, gains, NO_FACTS, 0.9, behind=0.0).slugs
+    assert "dying-relu" not in truth(cures, nothing(), NO_FACTS, 0.9, behind=0.0).slugs
 
 
 def test_a_diverged_run_has_that_verdict_alone():
     facts = labels.Facts(1.0, 0.0, False, False, True, True, False, False)
-    assert truth({}, {**nothing(), "rate-/10": GOOD}, facts, end(np.inf), behind=np.inf).verdicts == ("diverged",)
+    assert truth({}, {**nothing(), "rate-/10": GOOD}, facts, 10.0, behind=np.inf).verdicts == ("diverged",)

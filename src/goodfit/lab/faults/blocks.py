@@ -74,8 +74,15 @@ def healthy_setup(block: Block) -> Setup:
 
 
 @dataclass
-class _Desk:
-    """The sheets of a block, trained when they are first asked for."""
+class Desk:
+    """The sheets of a block, trained when they are first asked for.
+
+    Args:
+        block: which.
+        seeds: of the members of every training.
+        programs: compiled so far.
+        source: the block's rows as they come.
+    """
 
     block: Block
     seeds: tuple[int, ...]
@@ -88,6 +95,7 @@ class _Desk:
         self._datasets: dict[Treatment, tuple[Dataset, dict[str, float]]] = {}
 
     def rows(self, treatment: Treatment) -> tuple[Dataset, dict[str, float]]:
+        """The rows with a treatment, and the baselines' losses on them."""
         if treatment not in self._datasets:
             dataset = prepare(self.source, treatment, seed=self.block.variant)
             self._datasets[treatment] = dataset, baseline_losses(dataset)
@@ -96,6 +104,7 @@ class _Desk:
     def sheet(
         self, setup: Setup, treatment: Treatment, epochs: int = LONG, places: tuple[int, ...] = ALL_RATES
     ) -> Sheet:
+        """The sheet of a setup on the rows with a treatment, for trainings of so many epochs and twice as many."""
         key = (setup, treatment, epochs, places)
         if key not in self._sheets:
             rate = BASE_RATE[setup.optimizer]
@@ -128,7 +137,7 @@ def standard_setups(setup: Setup) -> dict[str, Setup]:
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """Which training of a sheet a case is."""
 
     rate: int
@@ -144,21 +153,14 @@ def work(block: Block, seeds: tuple[int, ...] = (0, 1, 2, 3, 4), programs: Progr
         seeds: of the members of every training; at least five.
         programs: a store of compiled programs to use.
     """
-    desk = _Desk(block, seeds, programs if programs is not None else Programs(), sources.load(block.dataset))
-    counts = {"tried": {}, "dropped": {}}
-    cases = [*_untreated(desk, counts), *_planted(desk, counts)]
+    desk = Desk(block, seeds, programs if programs is not None else Programs(), sources.load(block.dataset))
+    cases = [*_untreated(desk), *_planted(desk)]
     for number, case in enumerate(cases):
         case["name"] = f"{block.name}-{number}"
-    return {"block": block.name, "half": sources.half(block.dataset), "seeds": seeds, "counts": counts, "cases": cases}
+    return {"block": block.name, "half": sources.half(block.dataset), "seeds": seeds, "cases": cases}
 
 
-def _count(counts: dict[str, dict[str, int]], slug: str, kept: bool) -> None:
-    counts["tried"][slug] = counts["tried"].get(slug, 0) + 1
-    if not kept:
-        counts["dropped"][slug] = counts["dropped"].get(slug, 0) + 1
-
-
-def _gains(sheet: Sheet, cut: _Cut, others: Mapping[str, Sheet]) -> tuple[sheets.End, dict[str, labels.Gain]]:
+def _gains(sheet: Sheet, cut: Cut, others: Mapping[str, Sheet]) -> tuple[labels.End, dict[str, labels.Gain]]:
     """What every change gains: those of the sheet itself, and the same training on other sheets."""
     before = sheets.end(sheet, cut.rate, cut.epochs, cut.patience)
     after = {}
@@ -174,40 +176,31 @@ def _gains(sheet: Sheet, cut: _Cut, others: Mapping[str, Sheet]) -> tuple[sheets
     return before, {name: labels.gain(before, end) for name, end in after.items()}
 
 
-def _case(
-    desk: _Desk, sheet: Sheet, cut: _Cut, others: Mapping[str, Sheet], treatment: Treatment, planted: str,
-    severity: str = "", cures: Mapping[str, str] | None = None, *, by_plan: bool = False, place: int = 0,
+def case_of(
+    desk: Desk, sheet: Sheet, cut: Cut, others: Mapping[str, Sheet], treatment: Treatment, planted: str,
+    severity: str = "", place: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
-    """A case as plain data: the run that a user sees, and what is true of it."""
+    """A case as plain data: the run that a user sees, what every change gains, and what is true of it."""
     before, gains = _gains(sheet, cut, others)
-    facts = labels.facts(sheet, cut.rate, cut.epochs, cut.patience, before)
     measurements = desk.rows(treatment)[1]
     baseline = min(measurements["linear_loss"], measurements["boosting_loss"]) / sheet.chance["validation"]
-    loss = float(np.median(labels.capped(before.validation)))
-    behind = (loss - baseline) / max(loss, labels.CHANCE_FLOOR)
-    found = labels.truth(cures or {}, gains, facts, before, behind)
-    slugs = set(found.slugs) | ({planted} if by_plan else set())
+    loss = [float(np.median(labels.capped(part))) for part in (before.train, before.validation, before.hidden)]
     seed = place % len(desk.seeds)
-    return {
-        "dataset": desk.block.dataset,
-        "variant": desk.block.variant,
-        "planted": planted,
-        "severity": severity,
-        "slugs": sorted(slugs),
-        "verdicts": list(found.verdicts),
-        "works": list(found.works),
-        "balanced": found.balanced,
-        "acceptable": found.acceptable,
-        "loss": [
-            _short(float(np.median(labels.capped(part)))) for part in (before.train, before.validation, before.hidden)
-        ],
-        "behind": _short(behind),
-        "gains": {name: [_short(v) for v in dataclasses.astuple(g)] for name, g in gains.items()},
-        "facts": dataclasses.asdict(facts),
-        "treatment": _changed(treatment),
-        "measurements": {name: _short(value) for name, value in measurements.items()},
-        "run": _shown(sheet, cut, seed, desk.seeds[seed]),
-    }
+    return labels.judge(
+        {
+            "dataset": desk.block.dataset,
+            "variant": desk.block.variant,
+            "planted": planted,
+            "severity": severity,
+            "loss": [_short(value) for value in loss],
+            "behind": _short((loss[1] - baseline) / max(loss[1], labels.CHANCE_FLOOR)),
+            "gains": {name: [_short(v) for v in dataclasses.astuple(g)] for name, g in gains.items()},
+            "facts": dataclasses.asdict(labels.facts(sheet, cut.rate, cut.epochs, cut.patience, before)),
+            "treatment": _changed(treatment),
+            "measurements": {name: _short(value) for name, value in measurements.items()},
+            "run": _shown(sheet, cut, seed, desk.seeds[seed]),
+        }
+    )
 
 
 def _short(value: float) -> float | None:
@@ -219,7 +212,7 @@ def _changed(treatment: Treatment) -> dict[str, Any]:
     return {k: v for k, v in dataclasses.asdict(treatment).items() if v != getattr(default, k)}
 
 
-def _shown(sheet: Sheet, cut: _Cut, place: int, seed: int) -> dict[str, Any]:
+def _shown(sheet: Sheet, cut: Cut, place: int, seed: int) -> dict[str, Any]:
     """The run of one seed as a user would see it."""
     row = sheet.rates.index(cut.rate)
     losses = {name: curve[row, place, : cut.epochs] for name, curve in sheet.penalized.items()}
@@ -243,7 +236,7 @@ def _shown(sheet: Sheet, cut: _Cut, place: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _untreated(desk: _Desk, counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+def _untreated(desk: Desk) -> list[dict[str, Any]]:
     """Healthy cases, and those whose fault is the learning rate, the number of epochs, or the log."""
     none = Treatment()
     sheet = desk.sheet(desk.base, none)
@@ -251,40 +244,34 @@ def _untreated(desk: _Desk, counts: dict[str, dict[str, int]]) -> list[dict[str,
     others = desk.standard(none, tuple(standard_setups(desk.base)), best)
     cases: list[dict[str, Any]] = []
 
-    def add(cut: _Cut, planted: str, severity: str = "") -> dict[str, Any]:
-        return _case(desk, sheet, cut, others, none, planted, severity, place=len(cases))
+    def cut_case(cut: Cut, planted: str, severity: str = "") -> dict[str, Any]:
+        return case_of(desk, sheet, cut, others, none, planted, severity, len(cases))
 
     healthy, natural, seen = 0, 0, set()
     tried = [
-        _Cut(rate, epochs, patience)
+        Cut(rate, epochs, patience)
         for patience in (10, None, 20)
         for epochs in (50, LONG, 30)
         for rate in (best, best - 1, best + 1)
         if 0 <= rate < len(sheets.FACTORS)
     ]
     for cut in tried:
-        case = add(cut, "")
+        case = cut_case(cut, "")
         same = (cut.rate, len(case["run"]["curves"]["loss"]))
         if same in seen:
             continue
-        good = case["balanced"] and not case["works"]
-        _count(counts, "healthy", good)
-        if good and healthy < HEALTHY_AT_MOST:
+        if case["healthy"] and healthy < HEALTHY_AT_MOST:
             healthy += 1
-        elif not good and case["slugs"] and case["verdicts"] and natural < NATURAL_AT_MOST:
+        elif not case["healthy"] and natural < NATURAL_AT_MOST:
             natural += 1
         else:
             continue
         seen.add(same)
-        cases.append({**case, "kept": True})
+        cases.append(case)
 
     for slug, severity, cut in _rate_faults(sheet, best):
-        case = add(cut, slug, severity)
-        kept = slug in case["slugs"] and bool(case["verdicts"])
-        _count(counts, slug, kept)
-        cases.append({**case, "kept": kept})
-    cases += _restarted(desk, sheet, others, best, counts, len(cases))
-    return cases
+        cases.append(cut_case(cut, slug, severity))
+    return cases + _restarted(desk, sheet, others, best, len(cases))
 
 
 def best_rate(sheet: Sheet) -> int:
@@ -293,85 +280,88 @@ def best_rate(sheet: Sheet) -> int:
     return int(np.clip(np.median(lowest.min(axis=2), axis=1).argmin(), 2, len(sheets.FACTORS) - 3))
 
 
-def _rate_faults(sheet: Sheet, best: int) -> list[tuple[str, str, _Cut]]:
+def _rate_faults(sheet: Sheet, best: int) -> list[tuple[str, str, Cut]]:
     last = len(sheets.FACTORS) - 1
     noisy, diverging = None, None
     for rate in range(best + 1, last + 1):
-        cut = _Cut(rate, 60, None)
+        cut = Cut(rate, 60, None)
         shown = labels.facts(sheet, rate, 60, None, sheets.end(sheet, rate, 60, None))
         if shown.diverged > 0.5 and diverging is None:
             diverging = cut
         if shown.noisy and shown.diverged < 0.5 and noisy is None:
             noisy = cut
     faults = [
-        ("learning-rate-too-low", "mild", _Cut(max(best - 2, 0), 60, None)),
-        ("learning-rate-too-low", "severe", _Cut(max(best - 3, 0), 60, None)),
-        ("learning-rate-too-high", "mild", _Cut(min(best + 2, last), 60, None)),
-        ("learning-rate-too-high", "severe", _Cut(min(best + 4, last), 60, None)),
-        ("unfinished", "mild", _Cut(max(best - 1, 0), 16, None)),
-        ("unfinished", "severe", _Cut(max(best - 1, 0), 8, None)),
-        ("overfitting", "mild", _Cut(best, LONG, None)),
-        ("overfitting", "severe", _Cut(min(best + 1, last), LONG, None)),
-        ("wasted-epochs", "mild", _Cut(min(best + 1, last), 60, None)),
-        ("wasted-epochs", "severe", _Cut(best, LONG, None)),
+        ("learning-rate-too-low", "mild", Cut(max(best - 2, 0), 60, None)),
+        ("learning-rate-too-low", "severe", Cut(max(best - 3, 0), 60, None)),
+        ("learning-rate-too-high", "mild", Cut(min(best + 2, last), 60, None)),
+        ("learning-rate-too-high", "severe", Cut(min(best + 4, last), 60, None)),
+        ("unfinished", "mild", Cut(max(best - 1, 0), 16, None)),
+        ("unfinished", "severe", Cut(max(best - 1, 0), 8, None)),
+        ("overfitting", "mild", Cut(best, LONG, None)),
+        ("overfitting", "severe", Cut(min(best + 1, last), LONG, None)),
+        ("wasted-epochs", "mild", Cut(min(best + 1, last), 60, None)),
+        ("wasted-epochs", "severe", Cut(best, LONG, None)),
     ]
     faults += [("unstable", "severe", noisy)] if noisy else []
     faults += [("diverged", "severe", diverging)] if diverging else []
     for slug, name in (("loss-spikes", "spikes"), ("noisy-validation", "noisy_validation")):
         for rate in range(best, last + 1):
             if getattr(labels.facts(sheet, rate, 60, None, sheets.end(sheet, rate, 60, None)), name):
-                faults.append((slug, "mild" if rate <= best + 1 else "severe", _Cut(rate, 60, None)))
+                faults.append((slug, "mild" if rate <= best + 1 else "severe", Cut(rate, 60, None)))
                 break
     return faults
 
 
-def _restarted(
-    desk: _Desk, sheet: Sheet, others: Mapping[str, Sheet], best: int, counts: dict[str, dict[str, int]], place: int
-) -> list[dict[str, Any]]:
+def _restarted(desk: Desk, sheet: Sheet, others: Mapping[str, Sheet], best: int, place: int) -> list[dict[str, Any]]:
     """Logs that hold two trainings, one after the other: the second from another seed."""
     cases = []
     for severity, epochs in (("mild", 40), ("severe", 60)):
-        cut = _Cut(best, epochs, None)
-        case = _case(desk, sheet, cut, others, Treatment(), "restarted-log", severity, by_plan=True, place=place)
-        again = _shown(sheet, cut, (place + 1) % len(desk.seeds), desk.seeds[(place + 1) % len(desk.seeds)])
-        case["run"]["curves"] = {name: c + again["curves"][name] for name, c in case["run"]["curves"].items()}
+        cut = Cut(best, epochs, None)
+        case = case_of(desk, sheet, cut, others, Treatment(), "restarted-log", severity, place)
+        second = (place + 1) % len(desk.seeds)
+        again = _shown(sheet, cut, second, desk.seeds[second])["curves"]
         count = list(range(epochs))
-        case["run"]["epoch"] = count + (count if severity == "severe" else [epochs + i for i in count])
-        _count(counts, "restarted-log", bool(case["verdicts"]))
-        cases.append({**case, "kept": bool(case["verdicts"])})
+        numbers = count + (count if severity == "severe" else [epochs + epoch for epoch in count])
+        curves = {name: curve + again[name] for name, curve in case["run"]["curves"].items()}
+        cases.append({**case, "run": {**case["run"], "curves": curves, "epoch": numbers}})
     return cases
 
 
-def _planted(desk: _Desk, counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+def _planted(desk: Desk) -> list[dict[str, Any]]:
     """Cases whose fault lies in the rows, the initial weights or the network."""
-    none, cases = Treatment(), []
-    best = best_rate(desk.sheet(desk.base, none))
+    cases: list[dict[str, Any]] = []
+    best = best_rate(desk.sheet(desk.base, Treatment()))
     images = desk.block.dataset in sources.IMAGES
     for plant in plants.plants(desk.base, desk.source.task, desk.block.variant, images=images):
-        sheet = desk.sheet(plant.setup, plant.treatment, _length(desk, plant, plant.setup))
-        others: dict[str, Sheet] = {}
-        cures: dict[str, str] = {}
-        if plant.by_plan and plant.slug != "nonfinite-inputs":
-            others = desk.standard(plant.treatment, labels.STANDARD, best)
-        elif plant.cure is not None and not plant.by_plan:
-            others = {f"undo-{plant.slug}": desk.sheet(plant.cure, none, _length(desk, plant, plant.cure))}
-            cures = {f"undo-{plant.slug}": plant.slug}
         rate = best if plant.setup.batch_size == desk.base.batch_size else max(best - 1, 0)
-        cut = _Cut(rate, plant.epochs, (None, 20)[(len(cases) + desk.block.variant) % 2])
-        if plant.slug in ("overfitting", "nonfinite-inputs", "batch-norm-small-batch"):
-            cut = dataclasses.replace(cut, patience=None)
-        case = _case(
-            desk, sheet, cut, others, plant.treatment, plant.slug, plant.severity, cures, by_plan=plant.by_plan,
-            place=len(cases),
-        )  # fmt: skip
-        kept = plant.slug in case["slugs"] and bool(case["verdicts"])
-        if kept and plant.family and any(name in case["works"] for name in cures):
-            case["slugs"] = sorted({*case["slugs"], *plant.family})
-        _count(counts, plant.slug, kept)
-        cases.append({**case, "kept": kept})
+        stopping = plant.slug not in ("overfitting", "nonfinite-inputs", "batch-norm-small-batch")
+        patience = 20 if stopping and (len(cases) + desk.block.variant) % 2 else None
+        cut, others = Cut(rate, plant.epochs, patience), others_of(desk, plant, best)
+        sheet, treatment = sheet_of(desk, plant), plant.treatment
+        cases.append(case_of(desk, sheet, cut, others, treatment, plant.slug, plant.severity, len(cases)))
     return cases
 
 
-def _length(desk: _Desk, plant: Plant, setup: Setup) -> int:
+def sheet_of(desk: Desk, plant: Plant) -> Sheet:
+    """The sheet of a planted fault."""
+    return desk.sheet(plant.setup, plant.treatment, _length(desk, plant, plant.setup))
+
+
+def others_of(desk: Desk, plant: Plant, best: int) -> dict[str, Sheet]:
+    """The sheets that a planted fault is compared with: the healthy one, or standard changes where no loss can tell.
+
+    Args:
+        desk: of the block.
+        plant: the fault.
+        best: the place of the healthy setup's best learning rate.
+    """
+    if plant.slug not in plants.BY_PLAN:
+        return {f"undo-{plant.slug}": desk.sheet(plant.cure, Treatment(), _length(desk, plant, plant.cure))}
+    if plant.slug == "nonfinite-inputs":  # nothing is left to judge
+        return {}
+    return desk.standard(plant.treatment, labels.STANDARD, best)
+
+
+def _length(desk: Desk, plant: Plant, setup: Setup) -> int:
     """Epochs that a user sees of a plant's sheets at most: all of the healthy setup's are as long, to share a sheet."""
     return LONG if setup == desk.base else plant.epochs

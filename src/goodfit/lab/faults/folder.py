@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from goodfit.errors import InputError
+from goodfit.lab.faults.labels import judge
 from goodfit.values._json import plain
 
 
@@ -44,9 +45,10 @@ class Folder:
         """
         for file in sorted(self.path.glob("*.json.gz")):
             try:
-                yield json.loads(gzip.decompress(file.read_bytes()))
+                block = json.loads(gzip.decompress(file.read_bytes()))
             except (OSError, EOFError, ValueError) as problem:
                 raise InputError(f"{file} is no finished block of the lab ({problem}).", "Remove it.") from problem
+            yield {**block, "cases": [judge(case) for case in block["cases"]]}  # as labels are understood today
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.json.gz"

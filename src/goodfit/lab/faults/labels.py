@@ -15,10 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goodfit.lab.faults.sheets import End, Sheet
+from goodfit.lab.faults.plants import BY_PLAN, FAMILY
+
+if TYPE_CHECKING:
+    from goodfit.lab.faults.sheets import Sheet
 
 NEEDED, NEEDED_TO_UNDERFIT, CHANCE_FLOOR, WORST = 0.05, 0.10, 0.1, 10.0
 CLEARLY_BELOW_CHANCE = 0.95
@@ -27,6 +31,16 @@ CLEARLY_BELOW_CHANCE = 0.95
 STANDARD = ("rate-x3", "rate-/3", "epochs-x2", "stop-at-best", "wider", "dropout-0.1", "l2-1e-4")
 """None of these works on a balanced network."""
 _TO_OVERFITTING = ("stop-at-best", "early-stopping", "dropout-0.1", "dropout-0.2", "l2-1e-4", "l2-1e-3", "narrower")
+
+
+@dataclass(frozen=True, eq=False)
+class End:
+    """Losses over chance of the weights that a training ends with, one per seed; `epoch` is where they stand."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    hidden: np.ndarray
+    epoch: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -186,14 +200,14 @@ class Truth:
     acceptable: bool
 
 
-def truth(cures: Mapping[str, str], gains: Mapping[str, Gain], facts: Facts, before: End, behind: float) -> Truth:
+def truth(cures: Mapping[str, str], gains: Mapping[str, Gain], facts: Facts, validation: float, behind: float) -> Truth:
     """Derive what is true of a case.
 
     Args:
         cures: change -> the finding whose remedy it is, beside the standard ones'.
         gains: of each change that was tried.
         facts: of its curves.
-        before: how it ended.
+        validation: median validation loss over chance that it ended with.
         behind: gain of the better baseline over the network on the validation rows; `nan` where none is comparable.
     """
     works = tuple(name for name, measured in gains.items() if measured.works())
@@ -226,7 +240,6 @@ def truth(cures: Mapping[str, str], gains: Mapping[str, Gain], facts: Facts, bef
         }.items()
         if holds
     }
-    validation = float(np.median(capped(before.validation)))
     acceptable = validation < CLEARLY_BELOW_CHANCE and not behind >= NEEDED_TO_UNDERFIT
     balanced = acceptable and not any(name in works for name in STANDARD) and all(name in gains for name in STANDARD)
     return Truth(tuple(sorted(slugs)), _verdicts(slugs, gains, works, facts, balanced), works, balanced, acceptable)
@@ -257,3 +270,33 @@ def _verdicts(
     if balanced and not works:
         right |= {"balanced"}
     return tuple(sorted(right))
+
+
+def judge(case: Mapping[str, Any]) -> dict[str, Any]:
+    """A case of plain data with what follows from its numbers: the true findings and verdicts, and whether it is kept.
+
+    A planted case is kept where the planted finding is true, others where something is known of them: nothing that was
+    tried works, or something that does names a finding.
+    """
+    planted = case["planted"]
+    gains = {
+        name: Gain(*(WORST if value is None else value for value in values)) for name, values in case["gains"].items()
+    }
+    cures = {name: name.removeprefix("undo-") for name in gains if name.startswith("undo-")}
+    behind = float("inf") if case["behind"] is None else case["behind"]
+    found = truth(cures, gains, Facts(**case["facts"]), case["loss"][1], behind)
+    slugs = set(found.slugs)
+    if planted in BY_PLAN:
+        slugs.add(planted)
+    if planted and any(name in found.works for name in cures):
+        slugs.update(FAMILY.get(planted, ()))
+    healthy = found.balanced and not found.works
+    kept = bool(found.verdicts) and (planted in slugs if planted else healthy or bool(slugs))
+    return {
+        **case,
+        "slugs": sorted(slugs),
+        "verdicts": list(found.verdicts),
+        "works": list(found.works),
+        "healthy": not planted and healthy,
+        "kept": kept,
+    }

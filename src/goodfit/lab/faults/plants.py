@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from goodfit.lab.faults.data import Treatment
@@ -24,19 +24,15 @@ class Plant:
         setup: with the fault.
         treatment: of the rows, with the fault.
         cure: the setup without the fault; the healthy rows come with it.
-        by_plan: no loss can tell: it is true because it was planted.
         epochs: of the training.
-        family: slugs that name the same cause, each with the same remedy.
     """
 
     slug: str
     severity: Severity
     setup: Setup
-    treatment: Treatment = field(default_factory=Treatment)
-    cure: Setup | None = None
-    by_plan: bool = False
+    treatment: Treatment
+    cure: Setup
     epochs: int = 60
-    family: tuple[str, ...] = ()
 
 
 BY_PLAN = (
@@ -50,6 +46,21 @@ BY_PLAN = (
 )
 """Findings whose remedy can't lower the loss on the same rows: they are true where they were planted."""
 _INITIAL = ("poor-initialization", "large-weights", "initialization-activation-mismatch")
+FAMILY: Mapping[str, tuple[str, ...]] = {
+    "poor-initialization": _INITIAL,
+    "large-weights": _INITIAL,
+    "exploding-gradients": _INITIAL,
+    "saturated-units": _INITIAL,
+    "dying-relu": ("poor-initialization",),
+    "vanishing-gradients": ("saturated-units", "initialization-activation-mismatch"),
+    "initialization-activation-mismatch": ("vanishing-gradients", "poor-initialization"),
+    "selu-conditions": ("initialization-activation-mismatch",),
+    "dropout-too-strong": ("underfitting",),
+    "regularization-too-strong": ("underfitting",),
+    "regularization-on-unscaled-inputs": ("unscaled-inputs",),
+    "too-few-examples": ("overfitting",),
+}
+"""Findings that name the same cause as the one planted, with the same remedy."""
 
 
 def plants(base: Setup, task: Task, variant: int, *, images: bool) -> Iterator[Plant]:
@@ -79,13 +90,13 @@ _STRUCTURAL = (
 def _makers(base: Setup, task: Task, images: bool):
     edit = dataclasses.replace
 
-    def plant(slug, mild, severe, *, cure=base, family=(), epochs=60):
+    def plant(slug, mild, severe, *, cure=base, epochs=60):
         """A fault from two pairs of setup and treatment."""
 
         def make(is_severe: bool) -> Plant:
             setup, treatment = severe if is_severe else mild
             name: Severity = "severe" if is_severe else "mild"
-            return Plant(slug, name, setup, treatment, cure, slug in BY_PLAN, epochs, family)
+            return Plant(slug, name, setup, treatment, cure, epochs)
 
         return slug, make
 
@@ -109,16 +120,12 @@ def _makers(base: Setup, task: Task, images: bool):
         yield plant("train-validation-shift", rows(shift=0.75), rows(shift=1.0))
     yield plant("duplicate-rows", rows(copies=0.15), rows(copies=0.4))
     yield plant("not-learning", rows(shuffled=0.9), rows(shuffled=1.0))
-    yield plant(
-        "poor-initialization", built(initializer="scaled:1e-5"), built(initializer="scaled:1e-12"), family=_INITIAL
-    )
-    yield plant("large-weights", built(initializer="scaled:40"), built(initializer="scaled:1000"), family=_INITIAL)
+    yield plant("poor-initialization", built(initializer="scaled:1e-5"), built(initializer="scaled:1e-12"))
+    yield plant("large-weights", built(initializer="scaled:40"), built(initializer="scaled:1000"))
     if base.activation == "relu":
-        yield plant("dying-relu", built(bias=-3.0), built(bias=-10.0), family=("poor-initialization",))
+        yield plant("dying-relu", built(bias=-3.0), built(bias=-10.0))
     if base.activation == "tanh":
-        yield plant(
-            "saturated-units", built(initializer="scaled:100"), built(initializer="scaled:10000"), family=_INITIAL
-        )
+        yield plant("saturated-units", built(initializer="scaled:100"), built(initializer="scaled:10000"))
     deep = edit(base, units=(20,) * 6, batch_norm=False, dropout=0.0, l2=0.0)
     straight = edit(deep, activation="relu", initializer="he_normal")
     sigmoid = edit(deep, activation="sigmoid", initializer="glorot_uniform")
@@ -127,21 +134,18 @@ def _makers(base: Setup, task: Task, images: bool):
         (edit(sigmoid, units=(20,) * 4), Treatment()),
         (sigmoid, Treatment()),
         cure=straight,
-        family=("saturated-units", "initialization-activation-mismatch"),
     )
     yield plant(
         "exploding-gradients",
         (edit(straight, initializer="scaled:20"), Treatment()),
         (edit(straight, initializer="scaled:300"), Treatment()),
         cure=straight,
-        family=_INITIAL,
     )
     yield plant(
         "initialization-activation-mismatch",
         (edit(straight, initializer="scaled:0.2"), Treatment()),
         (edit(straight, initializer="scaled:0.02"), Treatment()),
         cure=straight,
-        family=("vanishing-gradients", "poor-initialization"),
     )
     selu = edit(deep, activation="selu", initializer="lecun_normal", dropout=0.1, dropout_kind="AlphaDropout")
     yield plant(
@@ -149,7 +153,6 @@ def _makers(base: Setup, task: Task, images: bool):
         (edit(selu, initializer="glorot_uniform", dropout_kind="Dropout"), Treatment()),
         (edit(selu, initializer="scaled:4", dropout_kind="Dropout"), Treatment()),
         cure=selu,
-        family=("initialization-activation-mismatch",),
     )
     normalized = edit(base, batch_norm=True, batch_size=32)
     yield plant(
@@ -162,15 +165,14 @@ def _makers(base: Setup, task: Task, images: bool):
     outputs = {"regression": ("relu", "sigmoid"), "binary": ("linear", "softmax"), "multiclass": ("sigmoid", "relu")}
     mild, severe = outputs[task]
     yield plant("output-loss-mismatch", built(output=mild), built(output=severe))
-    yield plant("dropout-too-strong", built(dropout=0.6), built(dropout=0.85), family=("underfitting",))
-    yield plant("regularization-too-strong", built(l2=0.03), built(l2=0.5), family=("underfitting",))
+    yield plant("dropout-too-strong", built(dropout=0.6), built(dropout=0.85))
+    yield plant("regularization-too-strong", built(l2=0.03), built(l2=0.5))
     yield plant(
         "regularization-on-unscaled-inputs",
         (edit(base, l2=0.03), Treatment(input_spread=100.0)),
         (edit(base, l2=0.03), Treatment(input_spread=300.0, input_scale=0.003)),
         cure=edit(base, l2=0.03),
-        family=("unscaled-inputs",),
     )
     yield plant("underfitting", built(units=(2,), filters=()), built(units=(1,), filters=()))
-    yield plant("too-few-examples", rows(rows=0.14), rows(rows=0.08), family=("overfitting",))
+    yield plant("too-few-examples", rows(rows=0.14), rows(rows=0.08))
     yield plant("overfitting", rows(rows=0.5), rows(rows=0.25), epochs=80)

@@ -122,10 +122,10 @@ def score(blocks: Iterable[Mapping[str, Any]], *, say: Callable[[str], None] = l
     planted: dict[str, dict[str, tuple[int, int]]] = {"scored": {}, "calibration": {}}
     for block in blocks:
         half = block["half"]
-        for slug, tried in block["counts"]["tried"].items():
-            before = planted[half].get(slug, (0, 0))
-            dropped = block["counts"]["dropped"].get(slug, 0)
-            planted[half][slug] = before[0] + tried, before[1] + tried - dropped
+        for case in block["cases"]:
+            name = case["planted"] or ("healthy" if case["healthy"] else "meant to be healthy")
+            tried, kept = planted[half].get(name, (0, 0))
+            planted[half][name] = tried + 1, kept + case["kept"]
         for case in filter(itemgetter("kept"), block["cases"]):
             for view in views:
                 _judge(halves[half, view], case, seen(case, view))
@@ -178,11 +178,6 @@ def _source(name: str) -> sources.Source:
     return sources.load(name)
 
 
-def is_healthy(case: Mapping[str, Any]) -> bool:
-    """Whether nothing was planted and nothing that was tried makes it better."""
-    return not case["planted"] and case["balanced"] and not case["works"]
-
-
 def change_of(change: Change) -> str | None:
     """The counterfactual of the lab that a proposed change is; `None` where the lab has none such.
 
@@ -207,7 +202,7 @@ def _leaves(part: Any) -> Iterable[Any]:
 
 
 def _judge(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis) -> None:
-    healthy, true = is_healthy(case), set(case["slugs"])
+    healthy, true = case["healthy"], set(case["slugs"])
     found = [finding.slug for finding in diagnosis.found]
     right = diagnosis.verdict in case["verdicts"]
     scores.verdict.add(right)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from goodfit.lab.faults.data import chance_losses
+from goodfit.lab.faults.labels import End
 from goodfit.lab.faults.setups import TASK_LOSS, Setup, recipe
 from goodfit.training.population import train
 from goodfit.training.programs import Programs
@@ -40,16 +41,6 @@ class Sheet:
     chance: dict[str, float]
     setup: Setup
     dataset: Dataset
-
-
-@dataclass(frozen=True, eq=False)
-class End:
-    """Losses over chance of the weights that a training ends with, one per seed; `epoch` is where they stand."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    hidden: np.ndarray
-    epoch: np.ndarray
 
 
 def fill(
