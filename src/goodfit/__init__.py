@@ -11,6 +11,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from goodfit._serializables import register_with_keras
+
 
 def _choose_backend() -> None:
     """Have Keras run on JAX, unless the user chose another backend: Keras reads it once, at its first import.
@@ -31,11 +33,13 @@ def _choose_backend() -> None:
 
 
 _choose_backend()
+register_with_keras()
 
 __version__ = "0.1.0"
 
 _HOME = {
     "fit": "goodfit.api",
+    "improve": "goodfit.api",
     "train": "goodfit.api",
     "predict": "goodfit.api",
     "diagnose": "goodfit.api",
@@ -43,6 +47,10 @@ _HOME = {
     "load": "goodfit.api",
     "FitResult": "goodfit.api",
     "ParquetRows": "goodfit.training.parquet",
+    "lr_find": "goodfit.training.rate_range",
+    "uncertainty": "goodfit.training.uncertainty",
+    "prune": "goodfit.training.pruning",
+    "plot_schedule": "goodfit.api",
     "Change": "goodfit.values",
     "Dataset": "goodfit.values",
     "Diagnosis": "goodfit.values",
@@ -55,10 +63,23 @@ _HOME = {
     "InputError": "goodfit.errors",
 }
 
+_MODULES = {
+    "layers": "goodfit.training.layers",
+    "schedules": "goodfit.training.schedules",
+    "optimizers": "goodfit.training.optimizers",
+    "constraints": "goodfit.training.constraints",
+    "augmentation": "goodfit.training.augmentation",
+}
+"""Public name of each module of Keras objects -> where it is."""
+
 if TYPE_CHECKING:
-    from goodfit.api import FitResult, diagnose, fit, load, predict, read, train
+    from goodfit.api import FitResult, diagnose, fit, improve, load, plot_schedule, predict, read, train
     from goodfit.errors import GoodfitError, InputError
+    from goodfit.training import augmentation, constraints, layers, optimizers, schedules
     from goodfit.training.parquet import ParquetRows
+    from goodfit.training.pruning import prune
+    from goodfit.training.rate_range import lr_find
+    from goodfit.training.uncertainty import uncertainty
     from goodfit.values import Change, Dataset, Diagnosis, Finding, Recipe, Run, Study, Trial
 
 __all__ = [
@@ -75,16 +96,28 @@ __all__ = [
     "Study",
     "Trial",
     "__version__",
+    "augmentation",
+    "constraints",
     "diagnose",
     "fit",
+    "improve",
+    "layers",
     "load",
+    "lr_find",
+    "optimizers",
+    "plot_schedule",
     "predict",
+    "prune",
     "read",
+    "schedules",
     "train",
+    "uncertainty",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'goodfit' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,7 +1,9 @@
 """The verbs: what goodfit does, each from start to end. The only place that joins the packages."""
 
 from goodfit.api.fitting import FitResult, fit
+from goodfit.api.improving import ModelStudy, improve
 from goodfit.api.reading import diagnose, load, read
 from goodfit.api.table_job import predict, train
+from goodfit.api.techniques import plot_schedule
 
-__all__ = ["FitResult", "diagnose", "fit", "load", "predict", "read", "train"]
+__all__ = ["FitResult", "ModelStudy", "diagnose", "fit", "improve", "load", "plot_schedule", "predict", "read", "train"]

@@ -95,8 +95,10 @@ class Comparison:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
         """The comparison that `to_dict` wrote."""
-        fields: dict[str, Any] = dict(data)
-        return cls(**{k: float(v) if isinstance(v, str) and k != "endpoint" else v for k, v in fields.items()})
+        read: dict[str, Any] = {}
+        for name, value in data.items():
+            read[name] = float(value) if isinstance(value, str) and name != "endpoint" else value
+        return cls(**read)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,380 @@
+"""`improve`: one change at a time on a user's own model, proven on paired seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from goodfit.api.proving import LEAST_ROWS, Proof, chosen, fingerprint
+from goodfit.errors import InputError, Interrupted
+from goodfit.improve import Budget, Design, Ladder, Trials
+from goodfit.improve.search import RACING_SEEDS, ROUNDS
+from goodfit.values import Comparison, Dataset, EarlyStopping, Recipe, Report, Score, Study, silent
+
+if TYPE_CHECKING:
+    from goodfit.training.arms import Division
+
+MODEL = "model.keras"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelStudy(Study):
+    """A `Study` of changes to a model, with the kept model at hand.
+
+    Args:
+        recipes: of each trial.
+        gain: the kept recipe against the baseline, on seeds that had no part in choosing it; `None` where no change
+            was kept.
+        improved: whether that gain is beyond noise, and the kept model better than chance.
+        refused: changes that could not be tried, each with the reason.
+        get_model: gives the kept model.
+    """
+
+    recipes: tuple[Recipe, ...] = field(default=(), repr=False)
+    gain: Comparison | None = None
+    improved: bool = False
+    refused: tuple[tuple[str, str], ...] = ()
+    get_model: Callable[[], Any] | None = field(default=None, repr=False)
+
+    @property
+    def best_recipe(self) -> Recipe:
+        """The recipe that the study ended with."""
+        recipe = self.best.run.recipe
+        assert recipe is not None
+        return recipe
+
+    @functools.cached_property
+    def best_model(self) -> Any:
+        """The kept Keras model, compiled, with the weights of its best seed; targets are in their own units."""
+        if self.get_model is None:
+            raise InputError("this study has no model at hand.", "Load model.keras from its folder.")
+        return self.get_model()
+
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save trials, model and report as a new folder.
+
+        Args:
+            folder: the folder to make.
+            overwrite: replace a saved study that is already there.
+
+        Raises:
+            InputError: it can't be written, or is already there.
+        """
+        from goodfit import report, store
+
+        with store.new_folder(folder, overwrite) as staging:
+            store.write_study(self, staging)
+            if self.get_model is not None:
+                self.best_model.save(staging / MODEL)
+            (staging / "report.html").write_text(report.html(self), encoding="utf-8")
+        return Path(folder)
+
+    def __repr__(self) -> str:
+        from goodfit.report.ladder import ladder_text
+
+        return ladder_text(self)
+
+
+def improve(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    validation_data: Any = None,
+    validation_split: float = 0.2,
+    test_data: Any = None,
+    metric: str | Callable[[Any, Any], Any] = "loss",
+    batch_size: int = 32,
+    epochs: int | None = None,
+    early_stopping: int | None = None,
+    seeds: int = 8,
+    seed: int = 0,
+    budget: int | str | None = None,
+    changes: Sequence[Any] | int | None = None,
+    rounds: int = ROUNDS,
+    settings: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    on: Literal["local"] = "local",
+    report: Report = silent,
+) -> ModelStudy:
+    """Mend a model by one change at a time, each proven on paired seeds against the same baseline.
+
+    The model is trained as it is, diagnosed, and then with one change after the other: those that the findings ask
+    for, and a few that none asked for. All are judged by one endpoint on rows that neither trained nor chose the epoch.
+    The best change is kept where it is better beyond noise, all changes tried allowed for, and the search goes on from
+    there. At the end the kept model is compared with the baseline on fresh seeds, and with chance. "No change helps" is
+    an answer. The model that was given is never touched.
+
+    Args:
+        model: a compiled Keras model, Sequential or Functional; or a function of a dict of settings and a `seed`, which
+            trains and returns a history (a dict of curves with `val_loss`).
+        x: inputs, an array or a structure of them, rows first.
+        y: targets.
+        validation_data: `(x, y)` to validate on. Without it, each seed divides the rows at random by itself; give it
+            where rows hang together or follow one another in time.
+        validation_split: the share of the rows that each seed validates on: half chooses the epoch, half judges.
+        test_data: `(x, y)`, looked at once, at the end.
+        metric: the endpoint: `"loss"` (the model's own, without penalties or label smoothing), `"mse"`, `"mae"`,
+            `"error_rate"`, `"log_loss"`, or a function of targets and predictions that gives one number per row.
+        batch_size: rows per step.
+        epochs: passes over the rows, at most.
+        early_stopping: patience in epochs of the baseline; it has none where `None`.
+        seeds: pairs in each comparison.
+        seed: the first of them.
+        budget: optimizer steps over all trials and seeds, or a time such as `"60s"`.
+        changes: how many to try in a round, or which: `Change`s, or names such as `"add-dropout"`.
+        rounds: changes kept at most, one after the other.
+        settings: of a function given as `model`: its baseline's settings by name.
+        name: of the study's folder.
+        out: the folder that gets it; nothing is saved where `None`. Finished trials are kept beside it at once, in
+            `<name>.trials`, and the same call goes on from them.
+        overwrite: replace a saved study of that name.
+        on: where trials run.
+        report: told what is done.
+
+    Returns:
+        the study: `.trials`, `.gain`, `.improved`, `.best_model`, `.best_recipe`, `.test`, `.save(folder)`.
+
+    Raises:
+        InputError: the model can't be rebuilt from its configuration (the layer is named), the budget or the rows are
+            too few, or the data have changed since the trials that are there (the difference is told).
+        Interrupted: Ctrl-C; finished trials are kept where `out` is given.
+
+    Example:
+        >>> import goodfit, keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(1e-5), "mse")
+        >>> x = np.random.default_rng(0).normal(size=(120, 2)).astype("float32")
+        >>> study = goodfit.improve(
+        ...     model, x, x[:, 0] * x[:, 1], epochs=30, seeds=4, rounds=1, changes=["adam-optimizer", "wider"]
+        ... )
+        >>> [trial.change.name for trial in study.trials[1:]]
+        ['adam-optimizer', 'wider-layers']
+    """
+    if on != "local":
+        raise InputError(f"on is {on!r}.", 'Give "local".')
+    if seeds < 2:
+        raise InputError(f"seeds is {seeds}: nothing can be told apart.", "Give at least 2; 8 is usual.")
+    limits, (listed, most) = Budget.of(budget), chosen(changes)
+    folder = None if out is None else Path(out) / (name or "study")
+    if folder is not None:
+        from goodfit import store
+
+        store.check_new_folder(folder, overwrite)
+    members = range(seed, seed + seeds)
+    if settings is not None or not hasattr(model, "compiled"):
+        from goodfit.api.improving_function import improve_function
+
+        return improve_function(model, dict(settings or {}), members, limits, listed, rounds, folder, overwrite, report)
+    if epochs is None:
+        raise InputError("epochs is not given.", "Say for how many epochs the model is trained, such as epochs=200.")
+    proof = _proof(
+        model,
+        (x, y),
+        validation_data,
+        validation_split,
+        metric,
+        batch_size,
+        epochs,
+        early_stopping,
+        seed,
+        None if folder is None else folder.with_name(f"{folder.name}.trials"),
+        report,
+    )
+    ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
+    if ladder.interrupted:
+        raise Interrupted(None if proof.trials is None else str(proof.trials.folder))
+    study = study_of(proof, ladder, members, test_data, name or str(model.name))
+    if folder is not None:
+        study = dataclasses.replace(study, folder=str(folder), name=folder.name)
+        study.save(folder, overwrite=overwrite)
+    return study
+
+
+def study_of(proof: Proof, ladder: Ladder, members: Sequence[int], test_data: Any, name: str) -> ModelStudy:
+    """The study that a ladder makes, with the kept model, and the one look at the test rows."""
+    place = ladder.best
+    recipe = ladder.recipe
+    seeds = tuple(members)
+    if place:
+        seeds = tuple(range(max(members) + 1, max(members) + 1 + len(members)))
+    half = -(-len(seeds) // 2)
+    parts = [seeds] if len(seeds) < RACING_SEEDS else [seeds[:half], seeds[half:]]
+    trained, member = proof.best_member(recipe, ladder.arms[place], parts)
+    best = seeds.index(trained.run.seeds[member])
+    scores: tuple[Score, ...] = ()
+    if test_data is not None:
+        x, y = _arrays(test_data[0], "test x"), _arrays(test_data[1], "test y")
+        scores = (proof.test("network", recipe, parts, x, y, best),)
+        if place:
+            scores += (proof.test("baseline", proof.own.recipe, parts, x, y, best),)
+    refused = tuple((change.name, reason) for change, reason in ladder.refused)
+    about = {
+        "task": proof.endpoint.task,
+        "target": "",
+        "endpoint": proof.endpoint.name,
+        "design": proof.design,
+        "gain": None if ladder.gain is None else ladder.gain.to_dict(),
+        "over_chance": None if ladder.over_chance is None else ladder.over_chance.to_dict(),
+        "improved": ladder.improved,
+        "ended": ladder.ended,
+        "steps": ladder.steps,
+        "refused": [list(one) for one in refused],
+        "notes": list(proof.own.notes),
+        "test_looks": int(test_data is not None),
+    }
+    return ModelStudy(
+        trials=ladder.trials,
+        task=proof.endpoint.task,
+        scores=scores,
+        about=about,
+        name=name,
+        recipes=ladder.recipes,
+        gain=ladder.gain,
+        improved=ladder.improved,
+        refused=refused,
+        get_model=lambda: trained.model(member, proof.own),
+    )
+
+
+def _proof(
+    model: Any,
+    data: tuple[Any, Any],
+    validation_data: Any,
+    validation_split: float,
+    metric: Any,
+    batch_size: int,
+    epochs: int,
+    early_stopping: int | None,
+    seed: int,
+    folder: Path | None,
+    report: Report,
+) -> Proof:
+    """The study of a user's own model."""
+    import keras
+
+    from goodfit.training import own_model, preflight, structures
+    from goodfit.training.arms import Rows
+
+    if keras.backend.backend() != "jax":
+        raise InputError(
+            f"improve needs Keras's JAX backend, and Keras runs on {keras.backend.backend()} here.",
+            "Import goodfit before keras with KERAS_BACKEND unset.",
+        )
+    x, y = _arrays(data[0], "x"), _arrays(data[1], "y")
+    preflight.check(model, x, y)
+    if not model.built:
+        raise InputError(f"the model {model.name!r} is not built.", "Give it an Input, or call it once.")
+    stopping = None if early_stopping is None else EarlyStopping(early_stopping)
+    own = own_model.read(model, batch_size=batch_size, epochs=epochs, early_stopping=stopping, seed=seed)
+    rows = structures.count(y)
+    if structures.count(x) != rows:
+        raise InputError(f"x has {structures.count(x)} rows and y has {rows}.", "Give a target for each row.")
+    if validation_data is not None:
+        held = tuple(_arrays(part, f"validation {name}") for part, name in zip(validation_data, "xy", strict=False))
+        whole = Rows(
+            structures.joined(x, held[0]), structures.joined(y, held[1]), _fixed(rows, structures.count(held[1]))
+        )
+        design: Design = "rows"
+    else:
+        whole, design = Rows(x, y, _repeated(rows, validation_split)), "splits"
+    few = whole.divide(0).train[:2]
+    from goodfit.training.endpoint import endpoint_of
+
+    given = structures.take(y, few)
+    predicted = structures.each(model(structures.take(x, few), training=False), np.asarray)
+    endpoint = endpoint_of(own.recipe, metric, given, predicted)
+    known = fingerprint({"x": whole.x, "y": whole.y})
+    about = {"data": known, "endpoint": endpoint.name, "design": design, "weights": own.recipe.initial_weights}
+    if design == "splits":
+        about["validation_split"] = validation_split
+    return Proof(
+        own,
+        whole,
+        endpoint,
+        design,
+        None if folder is None else Trials(folder, about),
+        about,
+        _dataset(whole.x, whole.y, endpoint.task, endpoint.classes, whole.divide(0)),
+        report=report,
+    )
+
+
+def _arrays(structure: Any, name: str) -> Any:
+    """Arrays as Keras would take them."""
+    from goodfit.training import keras_internals
+
+    if structure is None:
+        raise InputError(f"{name} is not given.", "Give arrays of inputs and targets.")
+    problem = keras_internals.array_problem(structure)
+    if problem:
+        raise InputError(f"{name} can't be used: {problem}.", "Give NumPy arrays.")
+    return keras_internals.numpy_arrays(structure)
+
+
+def _repeated(rows: int, share: float) -> Callable[[int], Division]:
+    """Each seed's own random division of the rows."""
+    from goodfit.training.arms import Division
+
+    if not 0 < share < 1:
+        raise InputError(f"validation_split is {share}.", "Give a share of the rows between 0 and 1, such as 0.2.")
+    held = int(rows * share)
+    _enough(held, f"{rows} rows leave {held} to validate on", f"Give at least {-(-LEAST_ROWS // share):.0f} rows")
+
+    def divide(seed: int) -> Division:
+        order = np.random.default_rng([seed, 1]).permutation(rows)
+        train, rest = order[: rows - held], order[rows - held :]
+        return Division(np.sort(train), rest[: -(-held // 2)], rest[-(-held // 2) :])
+
+    return divide
+
+
+def _fixed(train: int, held: int) -> Callable[[int], Division]:
+    """The given training rows for all seeds; of the validation rows, each seed's own random halves."""
+    from goodfit.training.arms import Division
+
+    _enough(held, f"there are {held} validation rows", f"Give at least {LEAST_ROWS}")
+
+    def divide(seed: int) -> Division:
+        order = train + np.random.default_rng([seed, 1]).permutation(held)
+        return Division(np.arange(train), order[: -(-held // 2)], order[-(-held // 2) :])
+
+    return divide
+
+
+def _enough(held: int, problem: str, remedy: str) -> None:
+    if held < LEAST_ROWS:
+        raise InputError(f"{problem}: too few to tell anything apart.", f"{remedy}, or a larger validation_split.")
+
+
+def _dataset(x: Any, y: Any, task: Any, classes: int, division: Division) -> Dataset | None:
+    """The rows as the checks see them: one table of inputs, one target per row."""
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.ndim < 2 or x.dtype.kind not in "fiu":
+        return None
+    flat = x.reshape(len(x), -1)
+    target = y.reshape(len(y), -1)
+    if target.shape[1] > 1:
+        if task == "regression":
+            return None
+        target = target.argmax(axis=1)[:, None]
+    kind = np.float32 if task == "regression" else np.int32
+    return Dataset(
+        x=flat.astype(np.float32),
+        y=target[:, 0].astype(kind),
+        task=task,
+        feature_names=tuple(f"x[{place}]" for place in range(flat.shape[1])),
+        target="y",
+        train=division.train,
+        validation=np.concatenate([division.stop, division.judge]),
+        test=np.zeros(0, dtype=np.int64),
+        classes=tuple(str(k) for k in range(classes)),
+    )

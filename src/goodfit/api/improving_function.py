@@ -1,0 +1,215 @@
+"""`improve` around a training function of any framework: settings in, a history out."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goodfit import checks
+from goodfit.errors import InputError, Interrupted
+from goodfit.improve import Arm, Budget, Trials, propose, search
+from goodfit.values import Change, Diagnosis, Recipe, Report, Run
+from goodfit.values._json import content_hash, plain
+
+if TYPE_CHECKING:
+    from goodfit.api.improving import ModelStudy
+
+_FINDINGS = {
+    "optimizer.learning_rate": ("learning_rate", "lr"),
+    "optimizer.weight_decay": ("weight_decay",),
+    "epochs": ("epochs", "num_epochs", "max_epochs"),
+    "batch_size": ("batch_size",),
+}
+"""Recipe fields that findings' changes edit, and what settings of a training function are usually called."""
+_FACTORS = (3.0, 1 / 3)
+"""A number is tried three times as large and as small: about half a decade, the customary first grid."""
+
+
+def improve_function(
+    train: Callable[..., Any],
+    settings: dict[str, Any],
+    seeds: Sequence[int],
+    budget: Budget,
+    changes: tuple[Change, ...] | None,
+    rounds: int,
+    folder: Path | None,
+    overwrite: bool,
+    report: Report,
+) -> ModelStudy:
+    """The same search around a function that trains.
+
+    Args:
+        train: takes the settings by name, and `seed` where it has such an argument; returns a dict of curves with
+            `val_loss`, or an object whose `history` is one.
+        settings: of the baseline.
+        seeds: of every trial.
+        budget: in epochs of the history, or a time.
+        changes: those to try; of the findings and of every number among the settings where `None`.
+        rounds: changes kept at most.
+        folder: where the study is saved.
+        overwrite: replace a saved one.
+        report: told what is done.
+    """
+    from goodfit.api.improving import ModelStudy
+
+    if not callable(train):
+        raise InputError(f"{type(train).__name__} is no Keras model.", "Give a compiled Keras model, or a function.")
+    if not settings:
+        raise InputError("the function's settings are not given.", 'Give settings={"learning_rate": 1e-3, …}.')
+    named = getattr(train, "__name__", type(train).__name__)
+    recipe = Recipe(
+        model={"class_name": named, "config": {}},
+        optimizer={},
+        loss="val_loss",
+        preparation=plain(settings),
+        portable=False,
+    )
+    about = {"function": named, "settings": plain(settings), "code": _source(train)}
+    trials = None if folder is None else Trials(folder.with_name(f"{folder.name}.trials"), about)
+    known: dict[str, Arm] = {}
+
+    def run(recipe: Recipe, seeds: tuple[int, ...]) -> Arm:
+        key = content_hash([dict(recipe.preparation), list(seeds), about])
+        arm = known.get(key) or (trials.find(key) if trials is not None else None)
+        if arm is None:
+            arm = _arm(train, recipe, seeds)
+            if trials is not None:
+                trials.keep(key, arm)
+        known[key] = arm
+        return arm
+
+    ladder = search(
+        recipe,
+        train=run,
+        apply=_apply,
+        diagnose=lambda arm: checks.diagnose(arm.run),
+        propose=lambda diagnosis, useless: _proposed(diagnosis, useless, changes, settings),
+        seeds=seeds,
+        design="seeds",
+        endpoint="val_loss",
+        budget=budget,
+        cost=lambda _, count: count,
+        rounds=rounds,
+        report=report,
+    )
+    if ladder.interrupted:
+        raise Interrupted(None if trials is None else str(trials.folder))
+    study = ModelStudy(
+        trials=ladder.trials,
+        task="regression",
+        about={
+            "task": "regression",
+            "target": "",
+            "endpoint": "val_loss",
+            "design": "seeds",
+            "gain": None if ladder.gain is None else ladder.gain.to_dict(),
+            "improved": ladder.improved,
+            "ended": ladder.ended,
+            "steps": ladder.steps,
+            "refused": [[change.name, why] for change, why in ladder.refused],
+        },
+        name=folder.name if folder else named,
+        folder=None if folder is None else str(folder),
+        recipes=ladder.recipes,
+        gain=ladder.gain,
+        improved=ladder.improved,
+        refused=tuple((change.name, why) for change, why in ladder.refused),
+    )
+    if folder is not None:
+        study.save(folder, overwrite=overwrite)
+    return study
+
+
+def _arm(train: Callable[..., Any], recipe: Recipe, seeds: tuple[int, ...]) -> Arm:
+    """The function called once for each seed; what it raises fails the trial."""
+    takes = inspect.signature(train).parameters
+    seeded = "seed" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    histories = []
+    for seed in seeds:
+        made = train(**recipe.preparation, **({"seed": seed} if seeded else {}))
+        histories.append(_history(made))
+    names = [name for name in histories[0] if all(name in history for history in histories)]
+    length = max(len(history["val_loss"]) for history in histories)
+    curves = {
+        name: np.stack(
+            [np.pad(h[name][:length], (0, length - len(h[name][:length])), constant_values=np.nan) for h in histories]
+        )
+        for name in names
+    }
+    bad = [not np.isfinite(history["val_loss"]).all() for history in histories]
+    run = Run(
+        curves=curves,
+        epoch=np.arange(length),
+        seeds=seeds,
+        outcomes=tuple("nonfinite" if one else "finished" for one in bad),
+        recipe=recipe,
+        kept_epoch=np.array([len(history["val_loss"]) - 1 for history in histories]),
+    )
+    last = np.array([[history["val_loss"][-1]] for history in histories])
+    return Arm(run, np.where(np.isfinite(last), last, np.inf), steps=sum(len(h["val_loss"]) for h in histories))
+
+
+def _history(made: Any) -> dict[str, np.ndarray]:
+    history = made if isinstance(made, Mapping) else getattr(made, "history", None)
+    if not isinstance(history, Mapping) or "val_loss" not in history:
+        raise InputError(
+            f"the training function returned {type(made).__name__}, no history with val_loss.",
+            'Return a dict of lists such as {"loss": […], "val_loss": […]}.',
+        )
+    curves = {str(name): np.atleast_1d(np.asarray(values, np.float64)) for name, values in history.items()}
+    if not len(curves["val_loss"]):
+        raise InputError("the training function returned an empty val_loss.", "Train for at least one epoch.")
+    return {name: np.where(np.isfinite(values), values, np.inf) for name, values in curves.items()}
+
+
+def _apply(recipe: Recipe, change: Change) -> Recipe:
+    settings = dict(recipe.preparation)
+    for path, value in change.edits.items():
+        name = path.removeprefix("settings.")
+        if name not in settings:
+            raise InputError(f"the function has no setting {name!r}.", f"There are {', '.join(settings)}.")
+        if isinstance(value, Mapping) and set(value) == {"times"}:
+            product = settings[name] * value["times"]
+            value = max(1, round(product)) if isinstance(settings[name], int) else product
+        settings[name] = value
+    return recipe.replace(preparation=settings)
+
+
+def _proposed(
+    diagnosis: Diagnosis, useless: Sequence[Change], changes: tuple[Change, ...] | None, settings: Mapping[str, Any]
+) -> Sequence[Change]:
+    """Changes of the findings that the settings allow, then every number larger and smaller, every switch turned."""
+    if changes is not None:
+        return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), changes, tried=useless, unasked=None)
+    asked = []
+    for finding in diagnosis.found:
+        for change in finding.changes:
+            paths = {p: next((s for s in _FINDINGS.get(p, ()) if s in settings), None) for p in change.edits}
+            if paths and all(paths.values()):
+                edits = {f"settings.{paths[path]}": value for path, value in change.edits.items()}
+                asked.append(Change(change.name, edits, change.reason, change.describe))
+    others = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            others.append(_change(f"{name}-{not value}".lower(), name, not value, f"Set {name} to {not value}."))
+        elif isinstance(value, (int, float)) and value and math.isfinite(value):
+            for factor in _FACTORS:
+                word = "more" if factor > 1 else "less"
+                others.append(_change(f"{word}-{name}", name, {"times": factor}, f"Multiply {name} by {factor:.3g}."))
+    return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), [*asked, *others], tried=useless, unasked=None)
+
+
+def _change(slug: str, name: str, value: Any, describe: str) -> Change:
+    return Change(slug.replace("_", "-"), {f"settings.{name}": value}, "Tried whatever the curves say.", describe)
+
+
+def _source(function: Callable[..., Any]) -> str:
+    try:
+        return content_hash(inspect.getsource(function))
+    except (OSError, TypeError):
+        return ""

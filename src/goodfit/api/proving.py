@@ -1,0 +1,359 @@
+"""A study of changes on arrays: what `improve` does with a model, a table's run or a function, from start to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goodfit import checks
+from goodfit.checks import remedies
+from goodfit.errors import InputError
+from goodfit.improve import Arm, Budget, Design, Ladder, Trials, propose, search
+from goodfit.improve.compare import WORST
+from goodfit.stats import bootstrap_interval
+from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
+from goodfit.values._json import content_hash
+
+if TYPE_CHECKING:
+    from goodfit.training.arms import Division, Rows, Trained
+    from goodfit.training.endpoint import Endpoint
+    from goodfit.training.own_model import OwnModel
+
+LEAST_ROWS = 20
+"""Validation rows below which nothing can be told apart: ten that choose the epoch, ten that judge."""
+_MEMORY = 500_000_000
+"""Bytes of trained weights held at most, so that what was trained need not be trained again for the final model."""
+
+
+def unasked() -> tuple[Change, ...]:
+    """Changes that may help whatever the diagnosis, most often helpful first."""
+    return (
+        remedies.raise_learning_rate(3.0),
+        remedies.lower_learning_rate(1 / 3),
+        remedies.add_dropout(),
+        remedies.wider(),
+        remedies.less_dropout(),
+        remedies.weaker_penalties(),
+        remedies.early_stopping(),
+        remedies.activation("silu"),
+        remedies.add_l2(1e-4),
+        remedies.deeper(),
+        remedies.batch_normalization(),
+        remedies.shallower(),
+        remedies.smaller_batches(),
+        remedies.less_weight_decay(),
+        remedies.more_epochs(),
+    )
+
+
+def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, ...] | None, int | None]:
+    """The changes to try, where they were listed, and how many at most.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if changes is None or isinstance(changes, int):
+        if changes is not None and changes < 1:
+            raise InputError(f"changes is {changes}.", "Try at least 1.")
+        return None, changes
+    known = {name.replace("_", "-"): make for name, make in vars(remedies).items() if _is_remedy(name, make)}
+    known |= {make().name: make for make in known.values()}
+    listed = []
+    for one in changes:
+        if isinstance(one, Change):
+            listed.append(one)
+        elif one in known:
+            listed.append(known[one]())
+        else:
+            raise InputError(f"no change is called {one!r}.", f"There are {', '.join(sorted(known))}.")
+    if not listed:
+        raise InputError("no change is to be tried.", "Name some, or leave changes out.")
+    return tuple(listed), None
+
+
+def _is_remedy(name: str, thing: Any) -> bool:
+    return callable(thing) and not name.startswith("_") and name not in ("do", "output", "Change")
+
+
+@dataclass(eq=False)
+class Proof:
+    """A study of one model on given rows.
+
+    Args:
+        own: the model.
+        rows: with each seed's division.
+        endpoint: what judges.
+        design: what varies from pair to pair.
+        trials: where finished trials are kept, or `None`.
+        data: what the trials depend on beside their recipes.
+        dataset: the rows as the checks see them, or `None`.
+        measurements: figures known before, for the checks.
+        report: told what is done.
+    """
+
+    own: OwnModel
+    rows: Rows
+    endpoint: Endpoint
+    design: Design
+    trials: Trials | None
+    data: Mapping[str, Any]
+    dataset: Dataset | None = None
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    report: Report = silent
+    _done: dict[str, Arm] = field(default_factory=dict)
+    _trained: dict[str, Trained] = field(default_factory=dict)
+
+    def search(
+        self,
+        seeds: Sequence[int],
+        *,
+        budget: Budget,
+        changes: tuple[Change, ...] | None,
+        most: int | None,
+        rounds: int,
+    ) -> Ladder:
+        """The ladder of this study."""
+        from goodfit.training import arms, edits
+
+        train_rows = len(self.rows.divide(seeds[0]).train)
+        x, y = self._fitting_rows(seeds[0])
+
+        def apply(recipe: Recipe, change: Change) -> Recipe:
+            with self.own.scope():
+                return edits.apply(recipe, change, x=x, y=y)
+
+        def proposals(diagnosis: Diagnosis, useless: Sequence[Change]) -> Sequence[Change]:
+            if changes is not None:
+                return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), changes, tried=useless, unasked=None)
+            if most is None:
+                return propose(diagnosis, self._applicable(unasked(), apply), tried=useless)
+            return propose(diagnosis, self._applicable(unasked(), apply), tried=useless, unasked=None)[:most]
+
+        return search(
+            self.own.recipe,
+            train=self.train,
+            apply=apply,
+            diagnose=self.diagnose,
+            propose=proposals,
+            seeds=seeds,
+            design=self.design,
+            endpoint=self.endpoint.name,
+            worst=self._worst(seeds),
+            chance=self.chance,
+            cost=lambda recipe, count: arms.steps_at_most(recipe, train_rows, count),
+            budget=budget,
+            rounds=rounds,
+            report=self.report,
+        )
+
+    def _applicable(self, changes: Sequence[Change], apply: Callable[[Recipe, Change], Recipe]) -> list[Change]:
+        """Of the changes that no finding asked for, those that this model allows: the others would only be noise."""
+        fitting = []
+        for change in changes:
+            try:
+                apply(self.own.recipe, change)
+            except InputError:
+                continue
+            fitting.append(change)
+        return fitting
+
+    def _fitting_rows(self, seed: int) -> tuple[Any, Any]:
+        """The rows that a standardization is fitted to: those of the first seed's training part."""
+        from goodfit.training.structures import take
+
+        index = self.rows.divide(seed).train
+        return take(self.rows.x, index), take(self.rows.y, index)
+
+    def train(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm:
+        """A recipe on seeds: found where it was trained before, else trained and kept at once."""
+        key = content_hash([recipe.to_dict(), list(seeds), self.data])
+        if key in self._done:
+            return self._done[key]
+        arm = self.trials.find(key) if self.trials is not None else None
+        if arm is None:
+            trained = self._run(recipe, seeds)
+            arm = Arm(
+                dataclasses.replace(trained.run, task=self.endpoint.task),
+                self._judged(recipe, trained.outputs, seeds),
+                len(self.rows.divide(seeds[0]).train),
+                trained.steps,
+            )
+            if arm.interrupted:
+                return arm
+            self._remember(key, trained)
+            if self.trials is not None:
+                self.trials.keep(key, arm)
+        self._done[key] = arm
+        return arm
+
+    def _run(self, recipe: Recipe, seeds: tuple[int, ...]) -> Trained:
+        from goodfit.training import arms
+
+        return arms.train(recipe, self.own, self.rows, seeds, report=self.report)
+
+    def _remember(self, key: str, trained: Trained) -> None:
+        self._trained[key] = trained
+        while len(self._trained) > 1 and sum(_bytes(one) for one in self._trained.values()) > _MEMORY:
+            self._trained.pop(next(iter(self._trained)))
+
+    def trained(self, recipe: Recipe, seeds: tuple[int, ...]) -> Trained:
+        """The trained members of a recipe: at hand, or trained once more, to the same numbers."""
+        key = content_hash([recipe.to_dict(), list(seeds), self.data])
+        if key not in self._trained:
+            self._remember(key, self._run(recipe, seeds))
+        return self._trained[key]
+
+    def _judged(self, recipe: Recipe, outputs: Any, seeds: Sequence[int]) -> np.ndarray:
+        """The endpoint on the judging rows of each seed, NaN on the others."""
+        out = np.full((len(seeds), self.rows.count), np.nan)
+        for place, seed in enumerate(seeds):
+            judge = self.rows.divide(seed).judge
+            out[place, judge] = self._losses(recipe, _member(outputs, place), judge)
+        return out
+
+    def _losses(self, recipe: Recipe, outputs: Any, index: np.ndarray) -> np.ndarray:
+        from goodfit.training.structures import take
+
+        return self.endpoint.losses(recipe, take(self.rows.y, index), take(outputs, index))
+
+    def chance(self, seeds: Sequence[int]) -> Arm | None:
+        """Predicting the mean or the prior of each seed's training rows."""
+        from goodfit.training.structures import take
+
+        out = np.full((len(seeds), self.rows.count), np.nan)
+        for place, seed in enumerate(seeds):
+            division = self.rows.divide(seed)
+            constant = self.endpoint.constant(take(self.rows.y, division.train))
+            if constant is None:
+                return None
+            outputs = np.repeat(constant, len(division.judge), axis=0)
+            true = take(self.rows.y, division.judge)
+            out[place, division.judge] = self.endpoint.losses(self.own.recipe.replace(loss="mse"), true, outputs)
+        run = Run(curves={}, epoch=np.arange(0), seeds=tuple(seeds), outcomes=("finished",) * len(seeds))
+        return Arm(run, out, len(self.rows.divide(seeds[0]).train))
+
+    def _worst(self, seeds: Sequence[int]) -> float:
+        constant = self.chance(seeds)
+        return math.inf if constant is None else WORST * float(np.nanmean(constant.losses))
+
+    def diagnose(self, arm: Arm) -> Diagnosis:
+        """What an arm's run says, with what is known of the data."""
+        recipe = arm.run.recipe or self.own.recipe
+        dataset = self.dataset
+        scaling = recipe.preparation.get("standardize_target")
+        measurements = dict(self.measurements)
+        if dataset is not None:
+            if scaling:
+                y = ((dataset.y - scaling["mean"]) / scaling["scale"]).astype(np.float32)
+                dataset = dataclasses.replace(dataset, y=y)
+            if "chance_loss" not in measurements and self._same_loss(recipe):
+                constant = self.chance(arm.run.seeds[:1])
+                if constant is not None and "squared" in self.endpoint.name:
+                    square = scaling["scale"] ** 2 if scaling else 1.0
+                    measurements["chance_loss"] = float(np.nanmean(constant.losses)) / square
+                elif constant is not None and not scaling:
+                    measurements["chance_loss"] = float(np.nanmean(constant.losses))
+        run = dataclasses.replace(arm.run, measurements={**arm.run.measurements, **measurements})
+        return checks.diagnose(run, dataset)
+
+    def _same_loss(self, recipe: Recipe) -> bool:
+        """Whether the curves are of the loss that the endpoint is."""
+        return recipe.loss == self.own.recipe.loss and self.loss_is_endpoint
+
+    @cached_property
+    def loss_is_endpoint(self) -> bool:
+        from goodfit.training.endpoint import endpoint_of
+
+        few = self.rows.divide(0).train[:2]
+        from goodfit.training.structures import take
+
+        y = take(self.rows.y, few)
+        constant = self.endpoint.constant(y)
+        if constant is None:
+            return False
+        return endpoint_of(self.own.recipe, "loss", y, np.repeat(constant, len(few), axis=0)).name == self.endpoint.name
+
+    def best_member(self, recipe: Recipe, arm: Arm, parts: Sequence[tuple[int, ...]]) -> tuple[Trained, int]:
+        """Of the trained members, the one with the lowest endpoint on its own validation rows, over chance there."""
+        found: tuple[float, Trained, int] | None = None
+        for seeds in parts:
+            trained = self.trained(recipe, seeds)
+            for place, seed in enumerate(seeds):
+                division = self.rows.divide(seed)
+                index = np.concatenate([division.stop, division.judge])
+                loss = float(self._losses(recipe, _member(trained.outputs, place), index).mean())
+                loss /= self._chance_on(division, index)
+                if found is None or loss < found[0]:
+                    found = (loss, trained, place)
+        assert found is not None
+        del arm
+        return found[1], found[2]
+
+    def _chance_on(self, division: Division, index: np.ndarray) -> float:
+        from goodfit.training.structures import take
+
+        constant = self.endpoint.constant(take(self.rows.y, division.train))
+        if constant is None:
+            return 1.0
+        outputs = np.repeat(constant, len(index), axis=0)
+        plain = self.own.recipe.replace(loss="mse")
+        return float(self.endpoint.losses(plain, take(self.rows.y, index), outputs).mean()) or 1.0
+
+    def test(self, who: str, recipe: Recipe, parts: Sequence[tuple[int, ...]], x: Any, y: Any, best: int) -> Score:
+        """The endpoint on test rows: of the kept member with its interval over rows, and of every seed."""
+        losses = np.concatenate(
+            [
+                np.stack(
+                    [
+                        self.endpoint.losses(recipe, y, _member(outputs, place))
+                        for outputs in [self.trained(recipe, seeds).predict(x, self.own)]
+                        for place in range(len(seeds))
+                    ]
+                )
+                for seeds in parts
+            ]
+        )
+        interval = bootstrap_interval(np.mean, losses[best])
+        return Score(
+            model=who,
+            split="test",
+            metric=self.endpoint.name,
+            value=interval.estimate,
+            low=interval.low,
+            high=interval.high,
+            spread=tuple(float(value) for value in losses.mean(axis=1)),
+        )
+
+
+def _member(outputs: Any, place: int) -> Any:
+    from goodfit.training.structures import each
+
+    return each(outputs, lambda array: array[place])
+
+
+def _bytes(trained: Trained) -> int:
+    from goodfit.training.structures import leaves
+
+    arrays = [*trained.kept[0], *trained.kept[1], *leaves(trained.outputs)]
+    return sum(array.nbytes for array in arrays)
+
+
+def fingerprint(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells data apart, by the name of each array: shape, type and a hash of the values."""
+    from goodfit.training.structures import leaves
+
+    out: dict[str, Any] = {}
+    for name, structure in arrays.items():
+        for place, array in enumerate(leaves(structure)):
+            values = np.ascontiguousarray(array)
+            digest = hashlib.sha256(values.tobytes()).hexdigest()[:16]
+            key = name if place == 0 else f"{name}[{place}]"
+            out[key] = {"shape": list(values.shape), "dtype": str(values.dtype), "hash": digest}
+    return out

@@ -1,0 +1,268 @@
+"""Many seeds of a recipe as one program, each with its own division of the rows: the arms of a comparison.
+
+Every seed divides the rows into those it trains on, those that choose the epoch (early stopping), and those that judge
+the weights that were kept. The last two are apart, for the lowest of many losses on some rows flatters on those rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from goodfit.errors import InputError
+from goodfit.training import edits, members
+from goodfit.training.keras_internals import build_for
+from goodfit.training.members import Job
+from goodfit.training.own_model import OwnModel
+from goodfit.training.persistent_cache import persistent_cache
+from goodfit.training.population import run_of
+from goodfit.training.programs import Programs, learning_rate_place
+from goodfit.training.recipes import compile_model
+from goodfit.values import Recipe, Report, Run, silent
+
+BLOCK_ROWS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """How one seed divides the rows.
+
+    Args:
+        train: places of the rows it trains on.
+        stop: of those that choose the epoch.
+        judge: of those that judge it.
+    """
+
+    train: np.ndarray
+    stop: np.ndarray
+    judge: np.ndarray
+
+    @property
+    def whole(self) -> np.ndarray:
+        """All of them, one part after the other."""
+        return np.concatenate([self.train, self.stop, self.judge])
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The seeds of one recipe after their training.
+
+    Args:
+        run: what happened.
+        recipe: what was asked for.
+        kept: trainable and non-trainable variables that were kept, in the model's order, each of shape (seeds, …).
+        outputs: what each seed predicts for all rows, in the target's own units: shape (seeds, rows, …), or a list of
+            them, one for each output.
+        steps: optimizer steps, over all seeds.
+    """
+
+    run: Run
+    recipe: Recipe
+    kept: tuple[list[np.ndarray], ...]
+    outputs: Any
+    steps: int
+
+    def model(self, member: int, own: OwnModel) -> keras.Model:
+        """One seed as a compiled Keras model that predicts in the target's own units."""
+        recipe = edits.in_own_units(self.recipe)
+        with own.scope():
+            model = compile_model(own.build(recipe, self.run.seeds[member]), recipe)
+        for group, values in zip((model.trainable_variables, model.non_trainable_variables), self.kept, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value[member])
+        return model
+
+    def predict(self, x: Any, own: OwnModel) -> Any:
+        """What each seed predicts for other rows, in the target's own units; as `outputs`."""
+        with persistent_cache():
+            return _in_own_units(self.recipe, _outputs(own.build(self.recipe, self.run.seeds[0]), self.kept, x))
+
+
+@dataclass(eq=False)
+class Rows:
+    """Rows to train arms on.
+
+    Args:
+        x: inputs, an array or a structure of them, rows first.
+        y: targets, likewise.
+        divide: how a seed divides them.
+    """
+
+    x: Any
+    y: Any
+    divide: Callable[[int], Division]
+    programs: Programs = field(default_factory=Programs)
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return jax.tree.leaves(self.y)[0].shape[0]
+
+
+def train(
+    recipe: Recipe,
+    own: OwnModel,
+    rows: Rows,
+    seeds: Sequence[int],
+    *,
+    threads: int | None = None,
+    report: Report = silent,
+    stage: str = "train",
+) -> Trained:
+    """Train one member per seed, all in one program, and predict every row with the weights that were kept.
+
+    Args:
+        recipe: what to train.
+        own: the model's code and given weights.
+        rows: to train on; compiled programs are kept with them.
+        seeds: one per member; each draws its weights, its division of the rows, their order and its dropout.
+        threads: members are divided among so many.
+        report: told how far the training has come.
+        stage: under which name.
+
+    Returns:
+        the trained members. A Ctrl-C ends the training early, with outcome `interrupted`.
+    """
+    with persistent_cache(), own.scope():
+        return _train(recipe, own, rows, tuple(int(seed) for seed in seeds), threads, report, stage)
+
+
+def steps_at_most(recipe: Recipe, train_rows: int, seeds: int) -> int:
+    """Optimizer steps of a recipe on so many seeds where none stops early."""
+    return recipe.epochs * -(-train_rows // recipe.batch_size) * seeds
+
+
+class _SplitProgram(members.EpochsProgram):
+    """Epochs of members with divisions of their own: the order that is drawn tells each one's parts of the rows."""
+
+    def __init__(self, job: Job, sizes: tuple[int, int]) -> None:
+        super().__init__(job)
+        self.job = dataclasses.replace(self.job, ordered=False)
+        self.sizes = sizes
+
+    def _epoch(self, member: dict[str, Any], data: Any, order: Any, on: Any) -> Any:
+        train, stop = self.sizes
+        pool = data[0]
+        first = jax.tree.map(lambda a: a[order[:train]], pool)
+        second = jax.tree.map(lambda a: a[order[train : train + stop]], pool)
+        return super()._epoch(member, (first, second, None), None, on)
+
+
+def _train(
+    recipe: Recipe, own: OwnModel, rows: Rows, seeds: tuple[int, ...], threads: int | None, report: Report, stage: str
+) -> Trained:
+    began = time.perf_counter()
+    divisions = [rows.divide(seed) for seed in seeds]
+    sizes = (len(divisions[0].train), len(divisions[0].stop))
+    x, y = rows.x, _target(recipe, rows.y)
+    shared = rows.programs.find(recipe)
+    models = [own.build(recipe, seed) for seed in seeds]
+    if shared is None:
+        template = compile_model(own.build(recipe, seeds[0]), recipe)
+        build_for(template, jax.tree.map(lambda a: a[:1], (x, y)))
+        if not models[0].built:
+            models = [_built(model, x) for model in models]
+    else:
+        template = shared[0]
+    job = Job(
+        template,
+        (x, y),
+        None,
+        recipe.batch_size,
+        max(recipe.batch_size, min(BLOCK_ROWS, sizes[1])),
+        recipe.epochs,
+        recipe.early_stopping,
+    )
+    compiled = shared[1] if shared is not None else _SplitProgram(job, sizes)
+    rows.programs.keep(recipe, template, compiled)
+    states = [_state(model, template, recipe) for model in models]
+    draws = [_orders(seed, division) for seed, division in zip(seeds, divisions, strict=True)]
+    trained = members.train(job, states, draws, threads, report, stage, compiled)
+    run = run_of(trained, job, seeds)
+    steps = int(trained.ran.sum()) * -(-sizes[0] // recipe.batch_size)
+    outputs = _outputs(template, trained.kept, x)
+    run = dataclasses.replace(
+        run,
+        recipe=recipe,
+        provenance={
+            "engine": "compiled",
+            "engine_reason": f"{len(seeds)} seeds in one program",
+            "train_seconds": time.perf_counter() - began,
+        },
+    )
+    return Trained(run, recipe, trained.kept, _in_own_units(recipe, outputs), steps)
+
+
+def _built(model: keras.Model, x: Any) -> keras.Model:
+    model.build(jax.tree.map(lambda a: (None, *a.shape[1:]), x))
+    return model
+
+
+def _target(recipe: Recipe, y: Any) -> Any:
+    scaling = recipe.preparation.get("standardize_target")
+    if not scaling:
+        return y
+    return ((np.asarray(y, np.float64) - scaling["mean"]) / scaling["scale"]).astype(np.float32)
+
+
+def _in_own_units(recipe: Recipe, outputs: Any) -> Any:
+    scaling = recipe.preparation.get("standardize_target")
+    return outputs * scaling["scale"] + scaling["mean"] if scaling else outputs
+
+
+def _state(model: keras.Model, template: keras.Model, recipe: Recipe) -> tuple[list[np.ndarray], ...]:
+    """A member before its first step: its own weights and random streams, a fresh optimizer at the recipe's rate."""
+    optimizer = [np.asarray(variable.value) for variable in template.optimizer.variables]
+    config = recipe.optimizer["config"]
+    rate = config.get("learning_rate")
+    if isinstance(rate, float) and recipe.schedule is None:
+        place = learning_rate_place(template.optimizer)  # the template may have been compiled for another rate
+        optimizer[place] = np.asarray(rate, optimizer[place].dtype)
+    own = (model.trainable_variables, model.non_trainable_variables)
+    theirs = (template.trainable_variables, template.non_trainable_variables)
+    for mine, other in zip(own, theirs, strict=True):
+        if [v.shape for v in mine] != [v.shape for v in other]:
+            raise InputError("rebuilt from its configuration, the model has other variables.", "Check its get_config.")
+    weights = [[np.asarray(variable.value) for variable in group] for group in own]
+    return (*weights, optimizer, [np.asarray(variable.value) for variable in template.metrics_variables])
+
+
+def _orders(seed: int, division: Division) -> members.Draw:
+    """The division's rows in the order of the next epoch: the training rows drawn as Keras draws them."""
+    state = np.random.RandomState(seed)
+
+    def draw() -> np.ndarray:
+        order = division.train[state.permutation(len(division.train))]
+        return np.concatenate([order, division.stop, division.judge]).astype(np.int32)
+
+    return draw
+
+
+def _outputs(template: keras.Model, kept: tuple[list[np.ndarray], ...], x: Any) -> Any:
+    """What every member predicts for all rows: shape (members, rows, …) for each output."""
+
+    def block(state: Any, part: Any) -> Any:
+        return template.stateless_call(*state, part, training=False)[0]
+
+    predict = jax.jit(lambda states, part: jax.lax.map(lambda state: block(state, part), states))
+    states = jax.tree.map(jnp.asarray, (list(kept[0]), list(kept[1])))
+    count = jax.tree.leaves(x)[0].shape[0]
+    size = min(BLOCK_ROWS, count)
+    pieces = []
+    for start in range(0, count, size):
+        part = jax.tree.map(lambda a, start=start: _padded(a[start : start + size], size), x)
+        out = predict(states, part)
+        pieces.append(jax.tree.map(lambda a, start=start: np.asarray(a)[:, : count - start], out))
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+
+
+def _padded(part: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(part, ((0, size - len(part)), *((0, 0),) * (part.ndim - 1)))

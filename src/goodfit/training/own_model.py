@@ -1,0 +1,259 @@
+"""A user's own compiled model as a recipe, and what a recipe can't hold of it: its code, and weights it was given."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import marshal
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from goodfit.errors import InputError
+from goodfit.training import keras_internals
+from goodfit.training.recipes import build, serialize
+from goodfit.values import EarlyStopping, Recipe
+from goodfit.values._json import plain
+
+_GIVEN = 1e-6
+"""Weights count as given where the chance that their initializer drew them is below this."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnModel:
+    """A user's model, ready to be edited and trained many times; the model itself is never touched.
+
+    Args:
+        recipe: all of it that is data.
+        code: classes and functions that the recipe's configurations name, by that name.
+        given: weights that every seed starts from: those of adapted, frozen or trained layers, by the layer's path.
+        notes: what was taken over, one sentence each.
+    """
+
+    recipe: Recipe
+    code: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, list[np.ndarray]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Within it, configurations may name the model's own classes and functions."""
+        return keras.saving.custom_object_scope(dict(self.code))
+
+    def build(self, recipe: Recipe, seed: int) -> keras.Model:
+        """A member of a recipe: drawn from its seed, with the given weights in layers that have kept their shape."""
+        with self.scope():
+            model = build(recipe, seed)
+        if self.given:
+            for path, layer in layers(model):
+                values = self.given.get(path)
+                if values is not None and [v.shape for v in layer.weights] == [v.shape for v in values]:
+                    for variable, value in zip(layer.weights, values, strict=True):
+                        variable.assign(value)
+        return model
+
+
+def read(
+    model: keras.Model, *, batch_size: int, epochs: int, early_stopping: EarlyStopping | None = None, seed: int = 0
+) -> OwnModel:
+    """What a compiled model is, as data.
+
+    Args:
+        model: compiled and built.
+        batch_size: rows per step.
+        epochs: passes over the rows at most.
+        early_stopping: when to stop before that.
+        seed: of the first member.
+
+    Returns:
+        the model as a recipe with its code and given weights.
+
+    Raises:
+        InputError: it is not compiled or built, or can't be rebuilt from its configuration; the layer is named.
+    """
+    if not model.compiled:
+        raise InputError(f"the model {model.name!r} is not compiled.", "Compile it with optimizer and loss first.")
+    code = _code(model)
+    config = _serialized(model, code)
+    compiled: Any = getattr(model, "_compile_config", None)
+    arguments = dict(compiled.config) if compiled is not None else {}
+    loss = arguments.get("loss")
+    recipe = Recipe(
+        model=config,
+        optimizer=plain(keras.optimizers.serialize(model.optimizer)),
+        loss=_named(loss, code),
+        metrics=(),
+        batch_size=batch_size,
+        epochs=epochs,
+        early_stopping=early_stopping,
+        seed=seed,
+        code_fingerprint=_fingerprint(code) if code else None,
+        portable=not code,
+    )
+    own = OwnModel(recipe, code)
+    _check(model, own)
+    given, notes = _given(model, own)
+    if given:
+        digest = hashlib.sha256()
+        for path, values in given.items():
+            digest.update(path.encode())
+            for value in values:
+                digest.update(np.ascontiguousarray(value).tobytes())
+        recipe = recipe.replace(initial_weights=f"sha256:{digest.hexdigest()[:16]}")
+    return OwnModel(recipe, code, given, notes)
+
+
+def layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The layers of a model that hold weights themselves, each with its path; nested models are entered."""
+    listed = getattr(model, "layers", None) or []
+    for layer in listed:
+        where = f"{path}/{layer.name}" if path else layer.name
+        if isinstance(layer, keras.Model) and layer.layers:
+            yield from layers(layer, where)
+        elif layer.weights:
+            yield where, layer
+
+
+def _code(model: keras.Model) -> dict[str, Any]:
+    """Classes and functions of the model that are not Keras's, under the names that configurations give them."""
+    found: dict[str, Any] = {}
+    for part in keras_internals.all_layers(model):
+        kind = type(part)
+        if not kind.__module__.startswith("keras."):
+            found[keras.saving.get_registered_name(kind)] = kind
+            found[kind.__name__] = kind
+        if isinstance(part, keras.layers.Lambda):
+            found[f"lambda of {part.name}"] = part.function
+        for name in ("activation", "kernel_initializer", "kernel_regularizer", "kernel_constraint"):
+            value = getattr(part, name, None)
+            home = getattr(value, "__module__", "") if inspect.isfunction(value) else type(value).__module__
+            if value is not None and not home.startswith(("keras.", "builtins", "jax")):
+                named = value if inspect.isfunction(value) else type(value)
+                found[keras.saving.get_registered_name(named)] = named
+                found[named.__name__] = named
+    for loss in keras_internals.compile_arguments(model):
+        if inspect.isfunction(loss) and not (loss.__module__ or "").startswith("keras."):
+            found[loss.__name__] = loss
+        elif isinstance(loss, keras.losses.Loss) and not type(loss).__module__.startswith("keras."):
+            found[keras.saving.get_registered_name(type(loss))] = type(loss)
+            found[type(loss).__name__] = type(loss)
+    return found
+
+
+def _serialized(model: keras.Model, code: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's configuration, with functions of Lambda layers by name in place of their bytes."""
+    try:
+        config = plain(_renamed(serialize(model), code))
+    except Exception as problem:
+        raise _not_rebuildable(model, problem) from problem
+    return config
+
+
+def _renamed(part: Any, code: Mapping[str, Any]) -> Any:
+    if isinstance(part, (list, tuple)):
+        return [_renamed(item, code) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("class_name") == "Lambda" and isinstance(part.get("config"), dict):
+        name = f"lambda of {part['config'].get('name')}"
+        if name in code:
+            function = {"module": None, "class_name": "function", "config": name, "registered_name": name}
+            return {**part, "config": {**part["config"], "function": function}}
+    return {key: _renamed(value, code) for key, value in part.items()}
+
+
+def _named(loss: Any, code: Mapping[str, Any]) -> Any:
+    """A loss as a recipe holds it: a name, a Keras configuration, or a list or dict of them."""
+    if isinstance(loss, (list, tuple)):
+        return [_named(one, code) for one in loss]
+    if isinstance(loss, Mapping) and "class_name" not in loss:
+        return {key: _named(one, code) for key, one in loss.items()}
+    if loss is None or isinstance(loss, str):
+        return loss
+    if inspect.isfunction(loss):
+        return loss.__name__
+    return plain(keras.losses.serialize(loss) if isinstance(loss, keras.losses.Loss) else loss)
+
+
+def _check(model: keras.Model, own: OwnModel) -> None:
+    """The model can be rebuilt, with the same weights in the same layers."""
+    try:
+        twin = own.build(own.recipe, own.recipe.seed)
+    except Exception as problem:
+        raise _not_rebuildable(model, problem) from problem
+    if [v.shape for v in twin.weights] != [v.shape for v in model.weights]:
+        raise _not_rebuildable(model, ValueError("rebuilt from its configuration, it has other variables"))
+
+
+def _not_rebuildable(model: keras.Model, problem: Exception) -> InputError:
+    """Names the layer that is not data."""
+    culprit = f"the model {model.name!r} (class {type(model).__name__})"
+    for part in keras_internals.all_layers(model)[1:]:
+        if type(part).__module__.startswith("keras."):
+            continue
+        try:
+            type(part).from_config(part.get_config())
+        except Exception:
+            culprit = f"the layer {part.name!r} (class {type(part).__name__})"
+            break
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return InputError(
+        f"{culprit} can't be rebuilt from its configuration ({(lines or ['no reason given'])[0][:160].rstrip('.')}).",
+        "Give its class a get_config that holds all its arguments; or give a function that builds and trains the model "
+        "in its place, of which optimizer, learning rate, batch size and epochs can be changed.",
+    )
+
+
+def _given(model: keras.Model, own: OwnModel) -> tuple[dict[str, list[np.ndarray]], tuple[str, ...]]:
+    """The weights that its initializers did not draw: adapted, frozen, or trained before."""
+    fresh = dict(layers(own.build(own.recipe, 1)))
+    trained = bool(model.optimizer.built and int(np.asarray(model.optimizer.iterations.value)) > 0)
+    given: dict[str, list[np.ndarray]] = {}
+    for path, layer in layers(model):
+        values = [np.asarray(v.value) for v in layer.weights]
+        frozen = not layer.trainable or not layer.trainable_weights
+        others = [np.asarray(v.value) for v in fresh[path].weights] if path in fresh else []
+        if trained or frozen or hasattr(layer, "adapt") or not _drawn(values, others):
+            given[path] = values
+    notes = ()
+    if given:
+        names = ", ".join(list(given)[:5]) + (f" and {len(given) - 5} more" if len(given) > 5 else "")
+        notes = (f"Every seed starts from the model's own weights in {names}: they were adapted, frozen or trained.",)
+    return given, notes
+
+
+def _drawn(values: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    """Whether weights may have been drawn by the initializers that drew others."""
+    from scipy import stats
+
+    if [v.shape for v in values] != [v.shape for v in others]:
+        return True
+    for one, other in zip(values, others, strict=True):
+        if not np.issubdtype(one.dtype, np.floating):
+            continue
+        a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+        if np.ptp(b) == 0.0:  # a constant, such as a bias of zeros
+            if not np.array_equal(a, b):
+                return False
+        elif stats.ks_2samp(a[:100_000], b[:100_000]).pvalue < _GIVEN:
+            return False
+    return True
+
+
+def _fingerprint(code: Mapping[str, Any]) -> str:
+    """A hash of classes and functions, as far as their code tells."""
+    digest = hashlib.sha256()
+    for name in sorted(code):
+        thing = code[name]
+        digest.update(name.encode())
+        try:
+            digest.update(inspect.getsource(thing).encode())
+        except (OSError, TypeError):
+            if hasattr(thing, "__code__"):
+                digest.update(marshal.dumps(thing.__code__))
+        for cell in getattr(thing, "__closure__", None) or ():
+            digest.update(repr(cell.cell_contents)[:1000].encode())
+    return digest.hexdigest()[:16]
