@@ -57,19 +57,18 @@ def healthy_setup(block: Block) -> Setup:
     random = np.random.default_rng([names.index(block.dataset), block.variant])
     activation = ("relu", "tanh", "relu", "gelu", "relu", "elu")[int(random.integers(6))]
     optimizer = ("adam", "momentum", "adam", "rmsprop", "adam", "sgd")[int(random.integers(6))]
-    regularized = block.variant % 2
     common: dict[str, Any] = {
         "activation": activation,
         "initializer": "glorot_uniform" if activation == "tanh" else "he_normal",
         "optimizer": optimizer,
         "batch_size": (32, 32, 64, 64)[int(random.integers(4))],
-        "dropout": 0.2 if regularized and random.random() < 0.6 else 0.0,
     }
-    if regularized and not common["dropout"]:
-        common["l2"] = 1e-3
+    if block.variant % 2:  # regularized
+        common |= {"dropout": float(random.choice([0.2, 0.3, 0.4])), "l2": float(random.choice([0.0, 0.0, 1e-3]))}
+        common |= {"optimizer": "adamw", "decay": float(random.choice([0.1, 0.3, 1.0]))}
     if block.dataset in sources.IMAGES:
         return Setup(units=(16,), filters=(6, 12), **{**common, "batch_size": 64})
-    units = ((32, 32), (48,), (24, 24, 24), (64, 32), (16, 16))[int(random.integers(5))]
+    units = ((32, 32), (48,), (24, 24), (64, 32), (16, 16))[int(random.integers(5))]
     return Setup(units=units, **common)
 
 
@@ -252,7 +251,7 @@ def _untreated(desk: Desk) -> list[dict[str, Any]]:
         Cut(rate, epochs, patience)
         for patience in (10, None, 20)
         for epochs in (50, LONG, 30)
-        for rate in (best, best - 1, best + 1)
+        for rate in (best, best + 1, best - 1)
         if 0 <= rate < len(sheets.FACTORS)
     ]
     for cut in tried:
@@ -275,9 +274,15 @@ def _untreated(desk: Desk) -> list[dict[str, Any]]:
 
 
 def best_rate(sheet: Sheet) -> int:
-    """The place of the learning rate whose best epoch has the lowest median validation loss, not at the grid's end."""
-    lowest = np.where(np.isfinite(sheet.curves["validation"]), sheet.curves["validation"], np.inf)[:, :, :LONG]
-    return int(np.clip(np.median(lowest.min(axis=2), axis=1).argmin(), 2, len(sheets.FACTORS) - 3))
+    """The place of a sensible learning rate: the lowest whose best validation loss is within 5 % of the best of all.
+
+    Losses are means over `sheets.LAST` epochs and medians over the seeds, so that a noisy curve's lucky epoch is none.
+    """
+    curves = np.where(np.isfinite(sheet.curves["validation"]), sheet.curves["validation"], np.inf)[:, :, :LONG]
+    windows = np.lib.stride_tricks.sliding_window_view(curves, sheets.LAST, axis=2)
+    lowest = np.median(windows.mean(axis=3).min(axis=2), axis=1) / sheet.chance["validation"]
+    good = np.flatnonzero(lowest - lowest.min() <= labels.NEEDED * np.maximum(lowest, labels.CHANCE_FLOOR))
+    return int(np.clip(good[0], 2, len(sheets.FACTORS) - 3))
 
 
 def _rate_faults(sheet: Sheet, best: int) -> list[tuple[str, str, Cut]]:

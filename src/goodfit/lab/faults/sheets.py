@@ -22,6 +22,10 @@ FACTORS = (1 / 100, 1 / 30, 1 / 10, 1 / 3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Learning rates of a sheet, over the sensible one."""
 
 
+LAST = 5
+"""Epochs whose mean loss is that of the last; a quarter of them where there are fewer than four times as many."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sheet:
     """The curves of one setup.
@@ -97,14 +101,18 @@ def end(sheet: Sheet, rate: int, epochs: int, patience: int | None) -> End:
         sheet: the curves.
         rate: the place of its learning rate in `FACTORS`.
         epochs: at most; as many as the sheet has, where it has fewer.
-        patience: of early stopping with the best epoch restored; `None` keeps the last epoch's weights.
+        patience: of early stopping with the best epoch restored; `None` keeps the last epoch's weights. Their loss is
+            read as the mean of the last `LAST` epochs: which of them is the last is chance.
     """
     row = sheet.rates.index(rate)
     watched = sheet.penalized["val_loss"][row, :, :epochs]
     if patience is None:
-        epoch = np.full(len(watched), watched.shape[1] - 1)
-    else:
-        epoch = np.array([kept_epoch(curve, patience)[0] for curve in watched])
+        last = slice(watched.shape[1] - min(LAST, max(watched.shape[1] // 4, 1)), watched.shape[1])
+        with np.errstate(invalid="ignore", over="ignore"):
+            levels = {name: curve[row, :, last].mean(axis=1) for name, curve in sheet.curves.items()}
+        losses = {name: level / sheet.chance[name] for name, level in levels.items()}
+        return End(losses["train"], losses["validation"], losses["hidden"], np.full(len(watched), watched.shape[1] - 1))
+    epoch = np.array([kept_epoch(curve, patience)[0] for curve in watched])
     seeds = np.arange(len(watched))
     losses = {name: curve[row, seeds, epoch] / sheet.chance[name] for name, curve in sheet.curves.items()}
     return End(losses["train"], losses["validation"], losses["hidden"], epoch)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _auto_mpg() -> Source:
 def _digits() -> Source:
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     images = bunch.images[..., None] / 16.0
     return Source(images, bunch.target.astype("int32"), "multiclass", _pixels(8), tuple(map(str, range(10))))
 
