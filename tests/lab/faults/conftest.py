@@ -11,7 +11,7 @@ def make_case():
 
     def make(planted="", works=(), loss=0.5, treatment=None, **facts):
         nothing = [0.0, 0.4, 0.0, 0.0, 0.5]
-        gains = {name: nothing for name in (*labels.STANDARD, "dropout-0.2", "early-stopping", "rate-/10")}
+        gains = dict.fromkeys((*labels.STANDARD, "dropout-0.2", "early-stopping", "rate-/10"), nothing)
         gains |= {name: [0.3, 1.0, 0.3, 0.3, 0.4] for name in works}
         epoch = np.arange(60)
         fall = np.exp(-epoch / 8)

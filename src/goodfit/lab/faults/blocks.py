@@ -65,7 +65,7 @@ def healthy_setup(block: Block) -> Setup:
     }
     if block.variant % 2:  # regularized
         common |= {"dropout": float(random.choice([0.2, 0.3, 0.4])), "l2": float(random.choice([0.0, 0.0, 1e-3]))}
-        common |= {"optimizer": "adamw", "decay": float(random.choice([0.1, 0.3, 1.0]))}
+        common |= {"optimizer": "adamw", "decay": float(random.choice([0.01, 0.03, 0.1]))}
     if block.dataset in sources.IMAGES:
         return Setup(units=(16,), filters=(6, 12), **{**common, "batch_size": 64})
     units = ((32, 32), (48,), (24, 24), (64, 32), (16, 16))[int(random.integers(5))]
@@ -91,10 +91,10 @@ class Desk:
     def __post_init__(self) -> None:
         self.base = healthy_setup(self.block)
         self._sheets: dict[Any, Sheet] = {}
-        self._datasets: dict[Treatment, tuple[Dataset, dict[str, float]]] = {}
+        self._datasets: dict[Treatment, tuple[Dataset, dict[str, dict[str, float]]]] = {}
 
-    def rows(self, treatment: Treatment) -> tuple[Dataset, dict[str, float]]:
-        """The rows with a treatment, and the baselines' losses on them."""
+    def rows(self, treatment: Treatment) -> tuple[Dataset, dict[str, dict[str, float]]]:
+        """The rows with a treatment, and the baselines' losses on validation and test rows."""
         if treatment not in self._datasets:
             dataset = prepare(self.source, treatment, seed=self.block.variant)
             self._datasets[treatment] = dataset, baseline_losses(dataset)
@@ -153,10 +153,17 @@ def work(block: Block, seeds: tuple[int, ...] = (0, 1, 2, 3, 4), programs: Progr
         programs: a store of compiled programs to use.
     """
     desk = Desk(block, seeds, programs if programs is not None else Programs(), sources.load(block.dataset))
-    cases = [*_untreated(desk), *_planted(desk)]
+    refused: list[dict[str, Any]] = []
+    cases = [*_untreated(desk, refused), *_planted(desk)]
     for number, case in enumerate(cases):
         case["name"] = f"{block.name}-{number}"
-    return {"block": block.name, "half": sources.half(block.dataset), "seeds": seeds, "cases": cases}
+    return {
+        "block": block.name,
+        "half": sources.half(block.dataset),
+        "seeds": seeds,
+        "refused": refused,
+        "cases": cases,
+    }
 
 
 def _gains(sheet: Sheet, cut: Cut, others: Mapping[str, Sheet]) -> tuple[labels.End, dict[str, labels.Gain]]:
@@ -181,8 +188,7 @@ def case_of(
 ) -> dict[str, Any]:  # fmt: skip
     """A case as plain data: the run that a user sees, what every change gains, and what is true of it."""
     before, gains = _gains(sheet, cut, others)
-    measurements = desk.rows(treatment)[1]
-    baseline = min(measurements["linear_loss"], measurements["boosting_loss"]) / sheet.chance["validation"]
+    baselines = desk.rows(treatment)[1]
     loss = [float(np.median(labels.capped(part))) for part in (before.train, before.validation, before.hidden)]
     seed = place % len(desk.seeds)
     return labels.judge(
@@ -192,14 +198,20 @@ def case_of(
             "planted": planted,
             "severity": severity,
             "loss": [_short(value) for value in loss],
-            "behind": _short((loss[1] - baseline) / max(loss[1], labels.CHANCE_FLOOR)),
+            "behind": _short(min(_behind(loss[1], baselines["validation"]), _behind(loss[2], baselines["test"]))),
             "gains": {name: [_short(v) for v in dataclasses.astuple(g)] for name, g in gains.items()},
             "facts": dataclasses.asdict(labels.facts(sheet, cut.rate, cut.epochs, cut.patience, before)),
             "treatment": _changed(treatment),
-            "measurements": {name: _short(value) for name, value in measurements.items()},
+            "measurements": {name: _short(value) for name, value in baselines["validation"].items()},
             "run": _shown(sheet, cut, seed, desk.seeds[seed]),
         }
     )
+
+
+def _behind(loss: float, baselines: Mapping[str, float]) -> float:
+    """Gain of the better baseline over a loss over chance, on the same rows."""
+    best = min(baselines["linear_loss"], baselines["boosting_loss"]) / baselines["chance_loss"]
+    return (loss - best) / max(loss, labels.CHANCE_FLOOR)
 
 
 def _short(value: float) -> float | None:
@@ -235,8 +247,13 @@ def _shown(sheet: Sheet, cut: Cut, place: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _untreated(desk: Desk) -> list[dict[str, Any]]:
-    """Healthy cases, and those whose fault is the learning rate, the number of epochs, or the log."""
+def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Healthy cases, and those whose fault is the learning rate, the number of epochs, or the log.
+
+    Args:
+        desk: of the block.
+        refused: told why candidates are not healthy.
+    """
     none = Treatment()
     sheet = desk.sheet(desk.base, none)
     best = best_rate(sheet)
@@ -246,7 +263,7 @@ def _untreated(desk: Desk) -> list[dict[str, Any]]:
     def cut_case(cut: Cut, planted: str, severity: str = "") -> dict[str, Any]:
         return case_of(desk, sheet, cut, others, none, planted, severity, len(cases))
 
-    healthy, natural, seen = 0, 0, set()
+    healthy, natural, seen = 0, 0, set[tuple[int, int]]()
     tried = [
         Cut(rate, epochs, patience)
         for patience in (10, None, 20)
@@ -259,6 +276,8 @@ def _untreated(desk: Desk) -> list[dict[str, Any]]:
         same = (cut.rate, len(case["run"]["curves"]["loss"]))
         if same in seen:
             continue
+        if not case["healthy"]:
+            refused.append({name: case[name] for name in ("loss", "behind", "works")})
         if case["healthy"] and healthy < HEALTHY_AT_MOST:
             healthy += 1
         elif not case["healthy"] and natural < NATURAL_AT_MOST:

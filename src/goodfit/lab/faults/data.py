@@ -182,27 +182,25 @@ def chance_losses(dataset: Dataset) -> dict[str, float]:
     return losses
 
 
-def baseline_losses(dataset: Dataset) -> dict[str, float]:
-    """What a run's measurements hold: the validation loss of chance, of a linear model and of gradient boosting."""
+def baseline_losses(dataset: Dataset) -> dict[str, dict[str, float]]:
+    """For validation and test rows what a run's measurements hold: the loss of chance, a linear model and boosting."""
     import dataclasses
 
     from goodfit.tables import baselines
 
     finite = np.nan_to_num(dataset.x.reshape(len(dataset.x), -1))
     flat = dataclasses.replace(dataset, x=finite)
-    rows = dataset.validation
     names = {
-        "mean": "chance_loss",
-        "prior": "chance_loss",
-        "linear": "linear_loss",
-        "gradient boosting": "boosting_loss",
-    }
-    losses = {}
+        "mean": "chance_loss", "prior": "chance_loss", "linear": "linear_loss", "gradient boosting": "boosting_loss",
+    }  # fmt: skip
+    losses: dict[str, dict[str, float]] = {"validation": {}, "test": {}}
     for name, predicted in baselines(flat).items():
-        y = dataset.y[rows]
-        if dataset.task == "regression":
-            losses[names[name]] = float(np.mean((predicted[rows] - y) ** 2))
-        else:
-            chosen = predicted[rows][np.arange(len(rows)), y]
-            losses[names[name]] = float(-np.mean(np.log(np.clip(chosen, 1e-7, 1.0))))
+        for part, of in losses.items():
+            rows = dataset.validation if part == "validation" else dataset.test
+            y = dataset.y[rows]
+            if dataset.task == "regression":
+                of[names[name]] = float(np.mean((predicted[rows] - y) ** 2))
+            else:
+                chosen = predicted[rows][np.arange(len(rows)), y]
+                of[names[name]] = float(-np.mean(np.log(np.clip(chosen, 1e-7, 1.0))))
     return losses

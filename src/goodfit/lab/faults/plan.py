@@ -17,16 +17,16 @@ def names(half: Literal["scored", "calibration", "both"] = "both", subset: str =
 
     Example:
         >>> names()[:3]
-        [('auto-mpg', 0), ('bikeshare', 0), ('shirts', 0)]
+        [('auto-mpg', 1), ('bikeshare', 0), ('shirts', 1)]
         >>> len(names("scored"))
         76
     """
     if subset == "ci":
         return [name for name in CI if half in ("both", sources.half(name[0]))]
     ordered: list[tuple[str, int]] = []
-    for variant in range(VARIANTS):
-        scored = [(name, variant) for name in sources.SCORED]
-        calibration = [(name, variant) for name in sources.CALIBRATION]
+    for turn in range(VARIANTS):
+        scored = [(name, (turn + place) % VARIANTS) for place, name in enumerate(sources.SCORED)]
+        calibration = [(name, (turn + place + 1) % VARIANTS) for place, name in enumerate(sources.CALIBRATION)]
         while scored or calibration:
             ordered += calibration[:1] + scored[:2]
             calibration, scored = calibration[1:], scored[2:]
