@@ -183,3 +183,84 @@ SHIFT_P: Final = 0.001
 SHIFT_DISTANCE: Final = 0.2
 """The same test's statistic: the largest distance of the two distribution functions. Smaller ones hardly matter.
 Provisional."""
+
+# --- layers (signals) -----------------------------------------------------------------------------------------------
+
+HARMED: Final = 0.5
+"""Training loss over chance from which a fault of the layers is taken to have done harm where no baseline is known
+(ratio): less than half of what there is to learn was learned. Provisional."""
+
+VANISHING_RATIO: Final = 0.02
+"""Root mean square of the gradient that reaches the first layer over that of the last hidden one before the first step
+(ratio). Each sigmoid layer lets at most a quarter through (Glorot and Bengio 2010, section 2.3 on its slope); healthy
+networks of ten layers stay above a tenth. AutoTrainer (Zhang et al. 2021) asks for 1e-3 of the first over the last.
+Provisional."""
+
+EXPLODING_RATIO: Final = 30.0
+"""The same ratio, above: gradients grow on their way to the first layer. Provisional."""
+
+GRADIENT_GROWTH: Final = 100.0
+"""Norm of the gradient of all kernels at its largest over its norm before the first step (ratio). Healthy trainings
+begin with their largest gradients. Provisional."""
+
+DEAD_FRACTION: Final = 0.5
+"""Share of a layer's rectified units that are zero on all rows (ratio). Source: SageMaker Debugger's rule DeadRelu,
+`threshold_layer` 50 %."""
+
+DEAD_LAYER: Final = 0.95
+"""The same, from which next to nothing passes the layer. Provisional."""
+
+SATURATED_FRACTION: Final = 0.5
+"""Share of a layer's values within a twentieth of half the range of their activation's bounds (ratio). Source:
+SageMaker Debugger's rule SaturatedActivation, `threshold_layer` 50 % (there of units, at narrower bounds)."""
+
+VARIANCE_RATIO: Final = 1000.0
+"""Variance of the activations of one hidden layer over that of another before the first step (ratio): with the scale of
+weights that suits the activation it stays alike (Glorot and Bengio 2010, equation 5; He et al. 2015, equation 10).
+SageMaker Debugger's rule PoorWeightInitialization asks for 10 between the layers' weights. Provisional."""
+
+UNIT_SPREAD: Final = 1e-6
+"""Share of a layer's activation variance that lies between its units (ratio): below this they all compute the same, as
+after an initialization with one constant. A float32 holds seven digits."""
+
+INITIAL_EXCESS: Final = 10.0
+"""Initial loss over chance from which the draw of the weights is at fault (ratio). Provisional."""
+
+LARGE_WEIGHT_RMS: Final = 1.0
+"""Root mean square of a hidden layer's kernel. He et al. (2015), equation 10, draw the root of 2 over the inputs, which
+stays below this from three inputs on. Provisional."""
+
+WEIGHT_GROWTH: Final = 5.0
+"""Root mean square of a hidden layer's kernel at the end over that before the first step (ratio). Provisional."""
+
+# --- setup ----------------------------------------------------------------------------------------------------------
+
+OUT_OF_RANGE: Final = 0.05
+"""Share of the training targets that the output's activation can't give (ratio). Source: `RELEVANT_GAIN`."""
+
+DRAW_RATIO: Final = 4.0
+"""Standard deviation of a kernel's draw over the one that suits its activation (ratio): twice doubles the signal in
+each layer, which a few layers stand. Provisional."""
+
+SELU_LAYERS: Final = 4
+"""SELU layers from which the signal's drift without LeCun's initialization adds up (layers). Provisional."""
+
+BATCH_NORM_ROWS: Final = 8
+"""Rows per batch below which batch normalization's statistics are noise (rows). Source: Wu and He (2018), figure 1: the
+error rises from batches of 16 to 8 by less than 1 %, and steeply below."""
+
+DROPOUT_RATE: Final = 0.45
+"""Dropout rate above which a network that fits badly is held back by it (ratio). Source: Srivastava et al. (2014)
+recommend 0.5 for hidden units of large networks; small ones bear less. Provisional."""
+
+HELD_BACK_GAP: Final = 0.1
+"""Validation minus training loss over validation loss below which nothing is overfitted (ratio). Provisional."""
+
+L2_STRENGTH: Final = 0.005
+"""Factor of an L2 penalty. Keras's own default is 0.01, strong for standardized targets. Provisional."""
+
+L1_STRENGTH: Final = 0.0005
+"""Factor of an L1 penalty. Provisional."""
+
+DECAY_PER_STEP: Final = 0.003
+"""Weight decay times learning rate: share of the weights that decays in each step (ratio). Provisional."""
