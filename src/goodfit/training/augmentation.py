@@ -1,0 +1,112 @@
+"""Mixup for tables: a model that trains on blends of its rows. Keras has the others: `GaussianNoise` for inputs, and
+`RandomFlip`, `RandomRotation`, `MixUp`, `CutMix` and more for images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from goodfit.errors import InputError
+
+
+@keras.saving.register_keras_serializable(package="goodfit")
+class Mixup(keras.Model):
+    """A model that is trained on blends of pairs of rows, and predicts as the model inside.
+
+    In each step the rows of the batch are paired with the same rows in another order, and both inputs and targets are
+    blended, x̃ = λ x_i + (1 − λ) x_j, ỹ = λ y_i + (1 − λ) y_j, with one λ ~ Beta(α, α) per step. Targets of classes
+    must be one-hot (or one column of 0 and 1): a blend of two classes is no class. Sample weights are blended likewise.
+    Source: Zhang, Cisse, Dauphin and Lopez-Paz (2018), "mixup: beyond empirical risk minimization", eq. 1 and figure 1.
+
+    Args:
+        model: Sequential or functional, not compiled; compile this one.
+        alpha: α; 0.1 to 0.4 are usual, 0 trains on the rows as they are.
+        seed: of the draws.
+        name: of the model.
+
+    Raises:
+        InputError: a negative alpha.
+
+    Example:
+        >>> import numpy as np
+        >>> inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model = Mixup(inner, alpha=0.2)
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(np.ones((8, 3)), np.ones((8, 1)), verbose=0)
+        >>> sorted(history.history)
+        ['loss']
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        alpha: float = 0.2,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        if not (math.isfinite(alpha) and alpha >= 0):
+            raise InputError(f"alpha of Mixup is {alpha:g}.", "Give a number of 0 or more; 0.2 is usual.")
+        self.model, self.alpha, self.seed = model, float(alpha), seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        if model.built:
+            self.build(model.input_shape)
+
+    def build(self, input_shape: Any) -> None:
+        """Build the model inside."""
+        if not self.model.built:
+            self.model.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """What the model inside gives."""
+        return self.model(inputs, training=training)
+
+    def train_step(self, state: Any, data: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One training step on a blend of the batch (Keras's JAX backend)."""
+        if not self.alpha:
+            return super().train_step(state, data)
+        trainable, non_trainable, optimizer, metrics = state
+        with keras.StatelessScope(
+            state_mapping=list(zip(self.non_trainable_variables, non_trainable, strict=True))
+        ) as scope:
+            blended = self._blended(data)
+        streams = {id(v) for v in self.non_trainable_variables if v is self.seed_generator.state}
+        non_trainable = [
+            scope.get_current_value(v) if id(v) in streams else value
+            for v, value in zip(self.non_trainable_variables, non_trainable, strict=True)
+        ]
+        return super().train_step((trainable, non_trainable, optimizer, metrics), blended)
+
+    def _blended(self, data: Any) -> Any:
+        count = ops.shape(keras.tree.flatten(data)[0])[0]
+        share = keras.random.beta((), self.alpha, self.alpha, seed=self.seed_generator)
+        other = keras.random.shuffle(ops.arange(count), seed=self.seed_generator)
+
+        def blend(array: Any) -> Any:
+            floating = array if keras.backend.is_float_dtype(array.dtype) else ops.cast(array, "float32")
+            return share * floating + (1 - share) * ops.take(floating, other, axis=0)
+
+        return keras.tree.map_structure(blend, data)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, with the model inside."""
+        return {
+            "model": keras.saving.serialize_keras_object(self.model),
+            "alpha": self.alpha,
+            "seed": self.seed,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Mixup:
+        """The model that `get_config` described."""
+        fields = dict(config)
+        fields["model"] = keras.saving.deserialize_keras_object(fields["model"], custom_objects=custom_objects)
+        return cls(**fields)

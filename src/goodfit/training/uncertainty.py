@@ -1,0 +1,184 @@
+"""Monte-Carlo dropout: how far the predictions of a network spread while its dropout stays on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from goodfit.errors import InputError
+from goodfit.training.layers import MonteCarlo
+from goodfit.training.persistent_cache import persistent_cache
+from goodfit.training.recipes import seeded, serialize
+
+DROPOUTS = ("Dropout", "AlphaDropout", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+"""Layers whose randomness makes the samples."""
+SAMPLES = 100
+"""Samples where no number is asked for. The standard deviation of a standard deviation of n samples is about
+1 / √(2n) of it: 7 %."""
+BLOCK_ROWS = 1024
+"""Rows per dispatch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Predictions of many thinned networks.
+
+    Args:
+        mean: shape (rows, outputs): the mean of the samples, the prediction.
+        sd: shape (rows, outputs): their standard deviation, in the unit of the outputs. It is the model's uncertainty
+            alone: of a regression, the noise of the target comes on top.
+        samples: shape (samples, rows, outputs).
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    samples: np.ndarray
+
+    @property
+    def entropy(self) -> np.ndarray:
+        """Of class probabilities: the predictive entropy of the mean, in nats, shape (rows,); 0 is certain.
+
+        One column is the probability of the second of two classes. Source: Gal (2016), "Uncertainty in deep learning",
+        eq. 3.20.
+        """
+        p = self.mean if self.mean.shape[1] > 1 else np.concatenate([1 - self.mean, self.mean], axis=1)
+        return -np.sum(np.where(p > 0, p * np.log(np.maximum(p, 1e-30)), 0.0), axis=1)
+
+    def interval(self, level: float = 0.9, noise_sd: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the central interval of a normal predictive distribution, each of shape (rows, outputs).
+
+        Its variance is that of the samples plus `noise_sd`². Source: Gal and Ghahramani (2016), section 4, the
+        predictive variance τ⁻¹ + Var[ŷ].
+
+        Args:
+            level: nominal coverage, in (0, 1).
+            noise_sd: standard deviation of the target's noise (that of the residuals on rows not trained on).
+        """
+        from scipy.special import ndtri
+
+        if not 0 < level < 1:
+            raise InputError(f"level is {level:g}.", "Give a coverage between 0 and 1, such as 0.9.")
+        half = float(ndtri(0.5 + level / 2)) * np.sqrt(self.sd**2 + noise_sd**2)
+        return self.mean - half, self.mean + half
+
+
+def with_dropout_on(model: keras.Model, seed: int = 0) -> keras.Model:
+    """A twin of a model with the same weights whose dropout stays on at inference; all else is in inference mode.
+
+    Batch normalization uses its moving statistics, noise layers and random slopes are off: only dropout draws.
+
+    Args:
+        model: Sequential or functional, built.
+        seed: of the twin's random streams.
+
+    Raises:
+        InputError: the model has no dropout, or can't be rebuilt from its configuration.
+    """
+    layers = model._flatten_layers(include_self=False)
+    active = [part for part in layers if type(part).__name__ in DROPOUTS and getattr(part, "rate", 0) > 0]
+    if any(isinstance(part, MonteCarlo) for part in layers):
+        return model
+    if not active:
+        raise InputError(
+            f"the model {model.name!r} has no dropout, so its predictions don't spread.",
+            "Train it with dropout (keras.layers.Dropout), or train several seeds and compare them.",
+        )
+    try:
+        twin: Any = keras.saving.deserialize_keras_object(_switched_on(seeded(serialize(model), seed)))
+        twin.set_weights(model.get_weights())
+    except InputError:
+        raise
+    except Exception as problem:
+        raise InputError(
+            f"the model {model.name!r} can't be rebuilt from its configuration ({str(problem).splitlines()[0][:120]}).",
+            "Put goodfit.layers.MonteCarlo around its dropout layers instead.",
+        ) from problem
+    return twin
+
+
+def uncertainty(model: keras.Model, x: Any, *, samples: int = SAMPLES, seed: int = 0) -> Uncertainty:
+    """What a network predicts, and how uncertain it is, from Monte-Carlo dropout.
+
+    Each sample keeps dropout on as in training, with everything else (batch normalization too) in inference mode; all
+    are drawn in one compiled program. The model is left as it is. Source: Gal and Ghahramani (2016), "Dropout as a
+    Bayesian approximation", eq. 6 (mean) and section 4 (variance).
+
+    Args:
+        model: built, with one input and one output, and dropout in it.
+        x: inputs, shape (rows, …).
+        samples: thinned networks to draw, 2 at least.
+        seed: of the draws: the same seed gives the same samples.
+
+    Returns:
+        mean, standard deviation and samples.
+
+    Raises:
+        InputError: fewer than 2 samples, no dropout, or a model that can't be rebuilt from its configuration.
+
+    Example:
+        >>> layers = [keras.Input((3,)), keras.layers.Dense(16), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+        >>> found = uncertainty(keras.Sequential(layers), np.ones((5, 3)), samples=20)
+        >>> found.mean.shape, found.samples.shape, bool((found.sd > 0).all())
+        ((5, 1), (20, 5, 1), True)
+    """
+    if samples < 2:
+        raise InputError(f"samples is {samples}.", "Draw 2 at least; 100 are usual.")
+    from goodfit.training.probes.untouched import untouched
+
+    with untouched(model):
+        twin = with_dropout_on(model, seed)
+        streams = [place for place, v in enumerate(twin.non_trainable_variables) if "seed_generator" in v.path]
+        if not streams:
+            raise InputError(f"the dropout of the model {model.name!r} draws from no seed of its own.", "Give it one.")
+        trainable = [v.value for v in twin.trainable_variables]
+        others = [v.value for v in twin.non_trainable_variables]
+
+        def draw(block: Any, key: Any) -> Any:
+            values = list(others)
+            for place, fresh in zip(streams, jax.random.split(key, len(streams)), strict=True):
+                values[place] = jax.random.bits(fresh, others[place].shape, "uint32").astype(others[place].dtype)
+            outputs, _ = twin.stateless_call(trainable, values, block, training=False)
+            return outputs
+
+        run = jax.jit(lambda block, keys: jax.lax.map(lambda key: draw(block, key), keys))
+        parts = []
+        array = np.asarray(x)
+        size = min(BLOCK_ROWS, max(len(array), 1))
+        with persistent_cache():
+            for number, start in enumerate(range(0, len(array), size)):
+                block = array[start : start + size]
+                padded = np.concatenate([block, np.repeat(block[:1], size - len(block), axis=0)])
+                keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), samples)
+                drawn = np.asarray(run(jnp.asarray(padded, twin.compute_dtype), keys), dtype=np.float64)
+                parts.append(drawn.reshape(samples, size, -1)[:, : len(block)])
+    values = np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0, 1))
+    return Uncertainty(values.mean(axis=0), values.std(axis=0, ddof=1), values)
+
+
+def _switched_on(part: Any) -> Any:
+    """A configuration with every dropout wrapped in a `MonteCarlo` of the same name."""
+    if isinstance(part, (list, tuple)):
+        return [_switched_on(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("class_name") in DROPOUTS and "config" in part:
+        outer = {key: value for key, value in part.items() if key in ("name", "inbound_nodes")}
+        inner = {key: value for key, value in part.items() if key not in ("name", "inbound_nodes", "build_config")}
+        return {
+            **outer,
+            "module": "goodfit.training.layers",
+            "class_name": "MonteCarlo",
+            "registered_name": "goodfit>MonteCarlo",
+            "config": {
+                "name": part["config"]["name"],
+                "trainable": True,
+                "dtype": part["config"].get("dtype"),
+                "layer": inner,
+            },
+        }
+    return {key: _switched_on(value) for key, value in part.items()}
