@@ -32,6 +32,12 @@ def faults(
     subset: Annotated[Literal["ci", "full"], typer.Option(help="A few blocks only, or all.")] = "full",
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train the first N blocks at most.")] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, each with one core.")] = 1,
+    signals: Annotated[
+        bool, typer.Option("--signals", help="Then measure the layers' signals of the runs that are shown.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Then label every tenth block again with other seeds.")
+    ] = False,
     score_only: Annotated[bool, typer.Option("--score-only", help="Train nothing; score what is there.")] = False,
     freeze: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the labels of the finished blocks to this file.")
@@ -47,6 +53,7 @@ def faults(
     with answering(debug):
         from goodfit.lab.faults import plan, score
         from goodfit.lab.faults import table as tables
+        from goodfit.lab.faults.agreement import agreement
         from goodfit.lab.faults.folder import Folder
         from goodfit.lab.faults.frozen import freeze as write
         from goodfit.lab.faults.frozen import read_frozen
@@ -55,12 +62,18 @@ def faults(
         if out is not None and not score_only:
             from goodfit.lab.faults.work import work
 
-            failed = work(plan.names(half, subset)[:limit], out, jobs=jobs, say=say)
-        blocks = list(Folder(out).read()) if out is not None else read_frozen()
+            names = plan.names(half, subset)[:limit]
+            failed = work(names, out, jobs=jobs, say=say)
+            failed += work(names, out, "signals", jobs=jobs, say=say) if signals else 0
+            failed += work(names[::10], out, "again", jobs=jobs, say=say) if again else 0
+        if out is not None:
+            blocks, agreed = list(Folder(out).read()), agreement(Folder(out).pairs())
+        else:
+            blocks, agreed = read_frozen()
         wanted = [block for block in blocks if half in ("both", block["half"])]
         if freeze is not None:
-            say(f"{freeze}: content {write(wanted, freeze)}")
-        scores = score.score(wanted, say=say)
+            say(f"{freeze}: content {write(wanted, agreed, freeze)}")
+        scores = score.score(wanted, agreed, say=say)
         text = tables.markdown(scores)
         if table is not None:
             table.write_text(text, encoding="utf-8")

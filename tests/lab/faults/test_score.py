@@ -3,6 +3,7 @@ import pytest
 
 from goodfit.checks import remedies
 from goodfit.lab.faults import frozen, score, table
+from goodfit.lab.faults.agreement import agreement
 from goodfit.lab.faults.folder import Folder
 from goodfit.lab.faults.score import Tally, change_of
 
@@ -86,16 +87,16 @@ def test_blocks_survive_folder_and_frozen_file(make_case, tmp_path):
     assert folder.has("wine-0")
     (read,) = folder.read()
     assert [case["slugs"] for case in read["cases"]] == [case["slugs"] for case in made["cases"]]
-    digest = frozen.freeze([read], tmp_path / "labels.json.gz")
-    assert frozen.freeze([read], tmp_path / "again.json.gz") == digest
-    assert frozen.read_frozen(tmp_path / "labels.json.gz") == [read]
+    digest = frozen.freeze([read], {"healthy": Tally(3, 4)}, tmp_path / "labels.json.gz")
+    assert frozen.freeze([read], {"healthy": Tally(3, 4)}, tmp_path / "again.json.gz") == digest
+    assert frozen.read_frozen(tmp_path / "labels.json.gz") == ([read], {"healthy": Tally(3, 4)})
 
 
 def test_frozen_labels_that_were_changed_are_refused(make_case, tmp_path):
     import gzip
 
     path = tmp_path / "labels.json.gz"
-    frozen.freeze([block(make_case())], path)
+    frozen.freeze([block(make_case())], path=path)
     text = gzip.decompress(path.read_bytes()).decode().replace("wine", "beer")
     path.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(frozen.InputError, match="not those that were frozen"):
@@ -106,3 +107,12 @@ def test_a_broken_file_in_the_folder_is_named(tmp_path):
     (tmp_path / "wine-0.json.gz").write_bytes(b"no gzip")
     with pytest.raises(frozen.InputError, match=r"wine-0\.json\.gz"):
         list(Folder(tmp_path).read())
+
+
+def test_agreement_counts_what_is_the_same_both_times(make_case):
+    first = block(make_case(), make_case("overfitting", works=["dropout-0.1"]), make_case("unfinished"))
+    again = block(make_case(), make_case("overfitting"), make_case("unfinished"))
+    agreed = agreement([(first, again)])
+    assert agreed["healthy is healthy"] == Tally(1, 1)
+    assert agreed["planted fault is a fault"] == Tally(1, 2)
+    assert agreed["a verdict is right both times"] == Tally(1, 2)

@@ -12,11 +12,11 @@ WORKER = f"""#!{sys.executable}
 import json, pathlib, sys
 where = pathlib.Path(sys.argv[-1])
 for line in sys.stdin:
-    dataset, variant = line.split()
+    name, dataset, variant, what = line.split()
     if dataset == "broken":
         sys.exit(1)
-    (where / f"{{dataset}}-{{variant}}.json.gz").write_bytes(b"done")
-    print(json.dumps({{"block": dataset, "cases": 3}}), flush=True)
+    (where / f"{{name}}.json.gz").write_bytes(b"done")
+    print(json.dumps({{"name": name, "cases": 3}}), flush=True)
 """
 
 
@@ -59,3 +59,11 @@ def test_a_block_that_fails_is_said_and_the_others_are_worked(fake_worker):
     assert work([("broken", 0), ("iris", 0)], fake_worker, say=said.append) == 1
     assert "broken-0: failed" in said
     assert Folder(fake_worker).has("iris-0")
+
+
+def test_signals_are_measured_of_finished_blocks_only(fake_worker):
+    names = [("wine", 0), ("iris", 0)]
+    work(names[:1], fake_worker, say=lambda _: None)
+    assert work(names, fake_worker, "signals", say=lambda _: None) == 0
+    assert Folder(fake_worker).has("wine-0.signals")
+    assert not Folder(fake_worker).has("iris-0.signals")

@@ -44,11 +44,31 @@ class Folder:
             InputError: a file is no block.
         """
         for file in sorted(self.path.glob("*.json.gz")):
-            try:
-                block = json.loads(gzip.decompress(file.read_bytes()))
-            except (OSError, EOFError, ValueError) as problem:
-                raise InputError(f"{file} is no finished block of the lab ({problem}).", "Remove it.") from problem
-            yield {**block, "cases": [judge(case) for case in block["cases"]]}  # as labels are understood today
+            name = file.name.removesuffix(".json.gz")
+            if name.count(".") == 0:
+                block, signals = self.load(name), self.load(f"{name}.signals") if self.has(f"{name}.signals") else {}
+                cases = [judge(case) for case in block["cases"]]  # as labels are understood today
+                yield {**block, "cases": [{**case, "signals": signals.get(case["name"])} for case in cases]}
+
+    def pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """The blocks that were labelled twice, as they were labelled first and again."""
+        for block in self.read():
+            name = f"{block['block']}.again"
+            if self.has(name):
+                again = self.load(name)
+                yield block, {**again, "cases": [judge(case) for case in again["cases"]]}
+
+    def load(self, name: str) -> dict[str, Any]:
+        """One file.
+
+        Raises:
+            InputError: it is not one of the lab's.
+        """
+        file = self._file(name)
+        try:
+            return json.loads(gzip.decompress(file.read_bytes()))
+        except (OSError, EOFError, ValueError) as problem:
+            raise InputError(f"{file} is no finished block of the lab ({problem}).", "Remove it.") from problem
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.json.gz"

@@ -10,32 +10,38 @@ from pathlib import Path
 from typing import Any
 
 from goodfit.errors import InputError
+from goodfit.lab.faults.labels import judge
+from goodfit.lab.faults.score import Tally
 
 FILE = Path(__file__).with_name("labels.json.gz")
 
 
-def freeze(blocks: Iterable[Mapping[str, Any]], path: Path = FILE) -> str:
-    """Write blocks to one file; returns the hash of their content (SHA-256)."""
-    text = json.dumps(sorted(blocks, key=lambda block: block["block"]), separators=(",", ":"), sort_keys=True)
+def freeze(blocks: Iterable[Mapping[str, Any]], agreement: Mapping[str, Tally] | None = None, path: Path = FILE) -> str:
+    """Write blocks, and how far their labels agree with themselves, to one file; returns its hash (SHA-256)."""
+    known = {name: [tally.hits, tally.tries] for name, tally in (agreement or {}).items()}
+    content = {"blocks": sorted(blocks, key=lambda block: block["block"]), "agreement": known}
+    text = json.dumps(content, separators=(",", ":"), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    whole = json.dumps({"sha256": digest, "blocks": text})
+    whole = json.dumps({"sha256": digest, "content": text})
     path.write_bytes(gzip.compress(whole.encode(), 9, mtime=0))
     return digest
 
 
-def read_frozen(path: Path = FILE) -> list[dict[str, Any]]:
-    """The frozen blocks.
+def read_frozen(path: Path = FILE) -> tuple[list[dict[str, Any]], dict[str, Tally]]:
+    """The frozen blocks, labelled as labels are understood today, and how far their labels agree with themselves.
 
     Raises:
         InputError: the file is missing, or its content is not what was frozen.
     """
     try:
         whole = json.loads(gzip.decompress(path.read_bytes()))
-        text = whole["blocks"]
+        text = whole["content"]
     except (OSError, EOFError, ValueError, KeyError) as problem:
         raise InputError(
             f"the frozen labels {path} can't be read ({problem}).", "Train the lab: --out FOLDER."
         ) from problem
     if hashlib.sha256(text.encode()).hexdigest() != whole["sha256"]:
         raise InputError(f"the frozen labels {path} are not those that were frozen.", "Take the file from the release.")
-    return json.loads(text)
+    content = json.loads(text)
+    blocks = [{**block, "cases": [judge(case) for case in block["cases"]]} for block in content["blocks"]]
+    return blocks, {name: Tally(*counts) for name, counts in content["agreement"].items()}

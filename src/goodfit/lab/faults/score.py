@@ -104,17 +104,24 @@ class Scores:
 
 @dataclass(frozen=True)
 class Report:
-    """The scores of each half and view, and what was planted, kept and dropped."""
+    """The scores of each half and view, what was planted and kept, and how far labels agree with themselves."""
 
     scores: tuple[Scores, ...]
     planted: Mapping[str, Mapping[str, tuple[int, int]]]
+    agreement: Mapping[str, Tally] = field(default_factory=dict)
 
 
-def score(blocks: Iterable[Mapping[str, Any]], *, say: Callable[[str], None] = lambda _: None) -> Report:
+def score(
+    blocks: Iterable[Mapping[str, Any]],
+    agreement: Mapping[str, Tally] | None = None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> Report:
     """Diagnose every case and compare with what is true of it.
 
     Args:
         blocks: finished blocks, as `goodfit.lab.faults.blocks.work` makes them.
+        agreement: of the labels with themselves, with other seeds.
         say: told of the progress.
     """
     views: tuple[View, ...] = ("curves", "everything")
@@ -130,7 +137,7 @@ def score(blocks: Iterable[Mapping[str, Any]], *, say: Callable[[str], None] = l
             for view in views:
                 _judge(halves[half, view], case, seen(case, view))
         say(f"{block['block']}: scored")
-    return Report(tuple(s for s in halves.values() if s.faulty + s.healthy), planted)
+    return Report(tuple(s for s in halves.values() if s.faulty + s.healthy), planted, agreement or {})
 
 
 def seen(case: Mapping[str, Any], view: View) -> Diagnosis:
@@ -150,9 +157,17 @@ def run_of(case: Mapping[str, Any], view: View) -> Run:
     epoch = np.asarray(shown.get("epoch", range(len(curves["loss"][0]))))
     if view == "curves":
         return Run(curves=curves, epoch=epoch)
+    sampled = case.get("signals") or {"signals": {}, "layers": (), "epochs": ()}
+    signals = {
+        name: np.array(values, dtype=np.float64)  # None becomes NaN
+        for name, values in sampled["signals"].items()
+    }
     return Run(
         curves=curves,
         epoch=epoch,
+        signals=signals,
+        signal_layers=tuple(sampled["layers"]),
+        signal_epochs=np.array(sampled["epochs"], dtype=np.float64),
         seeds=(shown["seed"],),
         outcomes=(shown["outcome"],),
         kept_epoch=None if shown["kept_epoch"] is None else np.array([shown["kept_epoch"]]),

@@ -16,6 +16,10 @@ def markdown(report: Report) -> str:
         "Written by `goodfit lab faults`: faults planted in networks on real data, each verified by what mends it on",
         "five seeds. Intervals are Wilson's at 95 %. Thresholds may be set on the calibration half only.",
     ]
+    if report.agreement:
+        lines += ["", "Labelled again with five other seeds, which is the ceiling of any score:", ""]
+        lines += ["| | share | 95 % | n |", "|---|---|---|---|"]
+        lines += [_row(name, tally) for name, tally in report.agreement.items()]
     for scores in report.scores:
         lines += ["", *_half(scores)]
     for half, counts in report.planted.items():
@@ -105,5 +109,6 @@ def as_json(report: Report) -> str:
                 for s in report.scores
             ],
             "planted": report.planted,
+            "agreement": {name: tally(t) for name, t in report.agreement.items()},
         }
     )

@@ -10,18 +10,24 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Literal
 
 from goodfit.lab.faults.folder import Folder
 
 Say = Callable[[str], None]
+What = Literal["cases", "signals", "again"]
 
 
-def work(names: Sequence[tuple[str, int]], where: Path, *, jobs: int = 1, say: Say = print) -> int:
+def work(
+    names: Sequence[tuple[str, int]], where: Path, what: What = "cases", *, jobs: int = 1, say: Say = print
+) -> int:
     """Work the blocks that are not finished yet; a Ctrl-C loses those under way only.
 
     Args:
         names: dataset and variant of each block, in the order in which they are worked.
         where: the folder of finished blocks.
+        what: the cases themselves; or, of finished blocks, the signals of the runs that are shown, or the labels once
+            more with other seeds.
         jobs: processes.
         say: told of each finished block, and how many hours are left.
 
@@ -30,11 +36,14 @@ def work(names: Sequence[tuple[str, int]], where: Path, *, jobs: int = 1, say: S
     """
     folder = Folder(where)
     where.mkdir(parents=True, exist_ok=True)
-    waiting = [(dataset, variant) for dataset, variant in names if not folder.has(f"{dataset}-{variant}")]
-    say(f"{len(names) - len(waiting)} of {len(names)} blocks are finished.")
+    tasks = {f"{dataset}-{variant}": f"{dataset} {variant} {what}" for dataset, variant in names}
+    if what != "cases":
+        tasks = {f"{name}.{what}": task for name, task in tasks.items() if folder.has(name)}
+    waiting = [name for name in tasks if not folder.has(name)]
+    say(f"{len(tasks) - len(waiting)} of {len(tasks)} blocks are finished.")
     if not waiting:
         return 0
-    queue: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    queue: SimpleQueue[str] = SimpleQueue()
     for name in waiting:
         queue.put(name)
     began, done, failed = time.monotonic(), [], []
@@ -43,24 +52,24 @@ def work(names: Sequence[tuple[str, int]], where: Path, *, jobs: int = 1, say: S
         process = None
         try:
             while True:
-                dataset, variant = queue.get_nowait()
+                name = queue.get_nowait()
                 if process is None:
                     command = [sys.executable, "-m", "goodfit.lab.faults.worker", str(where)]
                     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                 assert process.stdin is not None
                 assert process.stdout is not None
-                process.stdin.write(f"{dataset} {variant}\n")
+                process.stdin.write(f"{name} {tasks[name]}\n")
                 process.stdin.flush()
                 answer = process.stdout.readline()
                 if not answer:  # its process has ended; stderr says why
-                    failed.append((dataset, variant))
+                    failed.append(name)
                     process.wait()
                     process = None
-                    say(f"{dataset}-{variant}: failed")
+                    say(f"{name}: failed")
                     continue
                 done.append(json.loads(answer))
                 hours = (time.monotonic() - began) / len(done) * (len(waiting) - len(done)) / 3600
-                say(f"{dataset}-{variant}: {done[-1]['cases']} cases; about {hours:.1f} hours are left")
+                say(f"{name}: {done[-1]['cases']} cases; about {hours:.1f} hours are left")
         except Empty:
             pass
         finally:

@@ -11,7 +11,7 @@ from goodfit.lab.faults.folder import Folder
 
 
 def main(where: str) -> None:
-    """Work blocks into a folder until stdin ends.
+    """Work blocks into a folder until stdin ends: each line holds the file's name, dataset, variant and what is done.
 
     Args:
         where: the folder.
@@ -21,15 +21,21 @@ def main(where: str) -> None:
     os.environ.setdefault("GOODFIT_CACHE", str(Path(where) / "programs"))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints, prints to stderr
-    from goodfit.lab.faults import blocks  # keras and jax, with these settings
+    from goodfit.lab.faults import again, blocks, signals  # keras and jax, with these settings
 
     folder = Folder(Path(where))
     for line in sys.stdin:
-        dataset, variant = line.split()
+        name, dataset, variant, what = line.split()
         block = blocks.Block(dataset, int(variant))
-        made = blocks.work(block)
-        folder.write(block.name, made)
-        answers.write(json.dumps({"block": block.name, "cases": len(made["cases"])}) + "\n")
+        if what == "cases":
+            made = blocks.work(block)
+            count = len(made["cases"])
+        else:
+            first = next(known for known in folder.read() if known["block"] == block.name)
+            made = again.relabel(first) if what == "again" else signals.measure(first)
+            count = len(made["cases"]) if what == "again" else len(made)
+        folder.write(name, made)
+        answers.write(json.dumps({"name": name, "cases": count}) + "\n")
         answers.flush()
 
 

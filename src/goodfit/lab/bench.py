@@ -1,0 +1,235 @@
+"""`Bench`: where experiments train their arms, on one table, each recipe once."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from goodfit.lab import data
+from goodfit.stats import Interval, paired_interval
+from goodfit.values import Dataset, Diagnosis, Recipe, Report, Run, silent
+
+if TYPE_CHECKING:
+    from goodfit.training.population import Population
+
+Part = Literal["train", "validation", "test"]
+_PREFIX = {"train": "", "validation": "val_", "test": "hidden_"}
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One recipe on every seed.
+
+    Args:
+        name: in tables and legends.
+        recipe: what was trained.
+        trained: the population.
+        seconds: it took, compiling included.
+    """
+
+    name: str
+    recipe: Recipe
+    trained: Population
+    seconds: float
+
+    @property
+    def run(self) -> Run:
+        """What happened."""
+        return self.trained.run
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained, over all seeds."""
+        return int(np.isfinite(self.run.curves["loss"]).sum() + np.isinf(self.run.curves["loss"]).sum())
+
+
+class Bench:
+    """Trains the arms of experiments on one table; an arm that two experiments share is trained once.
+
+    Args:
+        table: the user's own; Auto MPG where `None`.
+        target: its column to predict.
+        epochs: a cap on the epochs of every arm.
+        seeds: members of every arm; each experiment's own number where `None`.
+        seed: the first of them, and the seed of the split.
+        report: told how far it has come.
+    """
+
+    def __init__(
+        self,
+        table: Any = None,
+        target: str | None = None,
+        *,
+        epochs: int | None = None,
+        seeds: int | None = None,
+        seed: int = 0,
+        report: Report = silent,
+    ) -> None:
+        self._table, self._target = table, target
+        self.cap, self.given_seeds, self.seed, self.report = epochs, seeds, seed, report
+        self.default_seeds = 8
+        self.spent: list[tuple[str, Arm]] = []
+        self._arms: dict[tuple[Any, ...], Arm] = {}
+        self._programs: dict[tuple[Any, ...], Any] = {}
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The table, split and prepared."""
+        return data.table(self._table, self._target, self.seed)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every arm."""
+        return tuple(range(self.seed, self.seed + (self.given_seeds or self.default_seeds)))
+
+    def epochs(self, count: int) -> int:
+        """So many epochs, or the cap."""
+        return min(count, self.cap or count)
+
+    @property
+    def regression(self) -> bool:
+        """Whether the target is a quantity."""
+        return self.dataset.task == "regression"
+
+    @property
+    def unit(self) -> str:
+        """What `score` counts in, with its unit."""
+        return f"RMSE ({self.dataset.target})" if self.regression else "cross-entropy (nats)"
+
+    def dense(self, units: Sequence[int] = (32, 32), **settings: Any) -> Recipe:
+        """The recipe of a multilayer perceptron for the table, see `goodfit.lab.networks.dense`."""
+        from goodfit.lab import networks
+
+        return networks.dense(self.dataset, units, **settings)
+
+    def train(
+        self,
+        arms: Mapping[str, Recipe],
+        *,
+        rows: np.ndarray | None = None,
+        dataset: Dataset | None = None,
+        learning_rates: Sequence[float] | None = None,
+        signals: bool | int = False,
+    ) -> dict[str, Arm]:
+        """Train every arm on every seed, and measure validation and test rows after each epoch.
+
+        Args:
+            arms: name -> recipe.
+            rows: indices of the training rows; those of the split where `None`.
+            dataset: other rows than the table's.
+            learning_rates: further members: every seed with each of these rates, rates first.
+            signals: samples of the layers' signals to take.
+        """
+        from goodfit.training import population
+        from goodfit.training.programs import Programs
+
+        held = self.dataset if dataset is None else dataset
+        index = held.train if rows is None else rows
+        seeds = self.seeds if learning_rates is None else self.seeds * len(learning_rates)
+        rates = None if learning_rates is None else [rate for rate in learning_rates for _ in self.seeds]
+        trained = {}
+        for name, recipe in arms.items():
+            capped = recipe.replace(epochs=self.epochs(recipe.epochs))
+            key = (capped.hash, id(held), index.tobytes(), seeds, tuple(rates or ()), signals)
+            if key not in self._arms:
+                shape = (id(held), len(index), capped.batch_size, len(seeds))
+                programs = self._programs.setdefault(shape, Programs())
+                began = time.perf_counter()
+                found = population.train(
+                    capped,
+                    held.x[index],
+                    held.y[index],
+                    held.part("validation"),
+                    seeds,
+                    learning_rates=rates,
+                    hidden=held.part("test"),
+                    programs=programs,
+                    signals=signals,
+                    report=self.report,
+                    stage=name,
+                )
+                self._arms[key] = Arm(name, capped, found, time.perf_counter() - began)
+            trained[name] = dataclasses.replace(self._arms[key], name=name)
+            self.spent.append((str(key), trained[name]))
+            if trained[name].run.outcome == "interrupted":
+                raise KeyboardInterrupt
+        return trained
+
+    def curve(self, arm: Arm | Run, part: Part) -> np.ndarray:
+        """What `score` reads after each epoch, shape (seeds, epochs), without penalties."""
+        run = arm.run if isinstance(arm, Arm) else arm
+        assert run.recipe is not None
+        values = run.curves[_PREFIX[part] + str(run.recipe.loss)]
+        if run.recipe.loss != "mean_squared_error":
+            return values
+        scale = self.dataset.target_scale if self.regression else 1.0
+        return np.sqrt(values) * scale
+
+    def score(self, arm: Arm, part: Part = "test", at: Literal["end", "kept", "best"] = "end") -> np.ndarray:
+        """Each seed's error, shape (seeds,): RMSE in the target's unit, or cross-entropy; lower is better.
+
+        Args:
+            arm: whose.
+            part: on which rows; the training error is that which the training reports, with dropout on.
+            at: the last epoch, the epoch whose weights were kept, or the one with the lowest validation error (on other
+                rows than the validation rows that tells what stopping there would have given).
+        """
+        values = self.curve(arm, part)
+        ran = ~np.isnan(arm.run.curves["loss"])
+        place = ran.sum(axis=1) - 1
+        if at == "kept" and arm.run.kept_epoch is not None:
+            place = np.where(arm.run.kept_epoch >= 0, arm.run.kept_epoch, place)
+        if at == "best":
+            watched = self.curve(arm, "validation")
+            place = np.where(np.isfinite(watched), watched, np.inf).argmin(axis=1)
+        found = values[np.arange(len(values)), place]
+        return np.where(np.isfinite(found), found, np.inf)
+
+    def difference(
+        self, before: Arm, after: Arm, part: Part = "test", at: Literal["end", "kept", "best"] = "end"
+    ) -> Interval:
+        """After minus before, over the seeds in pairs."""
+        return interval(self.score(before, part, at), self.score(after, part, at))
+
+    @cached_property
+    def references(self) -> dict[str, float]:
+        """Validation losses that need no network: chance, a linear model, gradient boosting."""
+        from goodfit import tables
+
+        names = {"mean": "chance_loss", "prior": "chance_loss", "linear": "linear_loss", "gradient boosting": "boosting_loss"}
+        found = tables.baselines(self.dataset, seed=self.seed)
+        return {names[model]: tables.loss(self.dataset, "validation", made) for model, made in found.items()}
+
+    def diagnose(self, arm: Arm) -> Diagnosis:
+        """What goodfit says of the arm's curves."""
+        from goodfit import checks
+
+        run = dataclasses.replace(arm.run, task=self.dataset.task, measurements=dict(self.references), name=arm.name)
+        return checks.diagnose(run, self.dataset)
+
+
+def interval(before: np.ndarray, after: np.ndarray) -> Interval:
+    """The paired interval of a difference; infinite where a seed's number is not finite."""
+    if np.isfinite(before).all() and np.isfinite(after).all():
+        return paired_interval(before, after)
+    lost = (~np.isfinite(after)).sum() - (~np.isfinite(before)).sum()
+    sign = float(np.sign(lost))
+    return Interval(sign * np.inf if sign else np.nan, -np.inf, np.inf, 0.95, len(before))
+
+
+def median(values: np.ndarray) -> float:
+    """The median over the seeds; infinite values stay what they are."""
+    return float(np.median(values))
+
+
+def signed(found: Interval, digits: int = 3) -> str:
+    """An interval in words: `-0.3 [-0.5, -0.1]`."""
+    return f"{found.estimate:+.{digits}g} [{found.low:.{digits}g}, {found.high:.{digits}g}]"
+
+

@@ -1,0 +1,76 @@
+"""The page of a lab's results: one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from goodfit.lab.experiment import Experiment, Result
+
+if TYPE_CHECKING:
+    from goodfit.lab.bench import Bench
+
+TONES = {"held": "good", "partly": "attention", "did not hold": "bad", "undecided": "unknown"}
+
+
+def page(results: Mapping[Experiment, Result], bench: Bench) -> str:
+    """All results as one HTML page that loads nothing from anywhere.
+
+    Args:
+        results: of each experiment.
+        bench: where they were measured.
+
+    Returns:
+        the page.
+    """
+    from goodfit.plots.chart import png
+    from goodfit.plots.palette import DARK, LIGHT
+
+    entries = [
+        (experiment, result, base64.b64encode(png(result.charts, dpi=80)).decode() if result.charts else "")
+        for experiment, result in results.items()
+    ]
+    on_table = any(experiment.data == "table" for experiment in results)
+    return _template().render(
+        entries=entries,
+        tones=TONES,
+        light=LIGHT,
+        dark=DARK,
+        table=bench.dataset if on_table else None,
+        seconds=sum(result.seconds for result in results.values()),
+        epochs=sum(result.epochs for result in results.values()),
+    )
+
+
+def number(value: Any) -> str:
+    """A cell of a table of numbers.
+
+    Example:
+        >>> number(0.123456), number(float("inf")), number("Adam"), number(12345.0)
+        ('0.123', '∞', 'Adam', '12,345')
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+@functools.cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("goodfit.lab", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["number"] = number
+    return environment.get_template("lab.html")
