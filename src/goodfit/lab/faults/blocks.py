@@ -21,7 +21,7 @@ from goodfit.values._json import plain
 LONG = 80
 """Epochs of the longest training that a user sees; sheets are twice as long."""
 HEALTHY_AT_MOST, NATURAL_AT_MOST = 8, 3
-"""Cases of a block that were meant to be healthy and are; and that were, and are not."""
+"""Trainings of a block that were meant to be healthy and are, each seen with two seeds; and that are not."""
 ALL_RATES = tuple(range(len(sheets.FACTORS)))
 RATE_CHANGES: Mapping[str, int] = {
     "rate-x3": 1, "rate-x10": 2, "rate-x30": 3, "rate-/3": -1, "rate-/10": -2, "rate-/30": -3,
@@ -266,9 +266,9 @@ def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]
     healthy, natural, seen = 0, 0, set[tuple[int, int]]()
     tried = [
         Cut(rate, epochs, patience)
-        for patience in (10, None, 20)
+        for patience in (10, 20, None)
         for epochs in (50, LONG, 30)
-        for rate in (best, best + 1, best - 1)
+        for rate in (best + 1, best, best + 2)
         if 0 <= rate < len(sheets.FACTORS)
     ]
     for cut in tried:
@@ -286,6 +286,9 @@ def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]
             continue
         seen.add(same)
         cases.append(case)
+        if case["healthy"]:  # seen with another seed it is another run
+            second = (len(cases) + 1) % len(desk.seeds)
+            cases.append({**case, "run": _shown(sheet, cut, second, desk.seeds[second])})
 
     for slug, severity, cut in _rate_faults(sheet, best):
         cases.append(cut_case(cut, slug, severity))
