@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -21,6 +22,8 @@ def main(where: str) -> None:
     os.environ.setdefault("GOODFIT_CACHE", str(Path(where) / "programs"))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints, prints to stderr
+    import jax
+
     from goodfit.lab.faults import again, blocks, signals  # keras and jax, with these settings
 
     folder = Folder(Path(where))
@@ -35,6 +38,8 @@ def main(where: str) -> None:
             made = again.relabel(first) if what == "again" else signals.measure(first)
             count = len(made["cases"]) if what == "again" else len(made)
         folder.write(name, made)
+        jax.clear_caches()  # no other block has these programs
+        gc.collect()
         answers.write(json.dumps({"name": name, "cases": count}) + "\n")
         answers.flush()
 
