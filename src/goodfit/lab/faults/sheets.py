@@ -79,6 +79,8 @@ def fill(
         programs=programs,
         threads=1,
     )
+    if "interrupted" in population.run.outcomes:
+        raise KeyboardInterrupt  # half a sheet is none
     shape = (len(places), len(seeds), epochs)
     curves = {name: _whole(values, epochs).reshape(shape) for name, values in population.run.curves.items()}
     metric = TASK_LOSS[dataset.task] if setup.l2 else "loss"

@@ -77,12 +77,12 @@ def work(
                 process.terminate()
                 process.wait()
 
-    try:
-        with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
             for future in [pool.submit(serve) for _ in range(jobs)]:
                 future.result()
-    except KeyboardInterrupt:
-        while not queue.empty():
-            queue.get()
-        raise
+        except KeyboardInterrupt:  # the workers have had it too
+            while not queue.empty():
+                queue.get()
+            raise
     return len(failed)

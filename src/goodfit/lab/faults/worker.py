@@ -45,4 +45,7 @@ def main(where: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[-1])
+    try:
+        main(sys.argv[-1])
+    except KeyboardInterrupt:
+        os._exit(130)
