@@ -11,6 +11,7 @@ from goodfit.plots.outcome import (
     score_tables,
     target_name,
 )
+from goodfit.plots.signals import signals
 
 __all__ = [
     "ConfusionChart",
@@ -29,5 +30,6 @@ __all__ = [
     "predictions",
     "quantities",
     "score_tables",
+    "signals",
     "target_name",
 ]
