@@ -14,8 +14,8 @@ import numpy as np
 
 from goodfit.api.proving import LEAST_ROWS, Proof, chosen, fingerprint
 from goodfit.errors import InputError, Interrupted
-from goodfit.improve import Budget, Design, Ladder, Trials
-from goodfit.improve.search import RACING_SEEDS, ROUNDS
+from goodfit.improvement import Budget, Design, Ladder, Trials
+from goodfit.improvement.search import RACING_SEEDS, ROUNDS
 from goodfit.values import Comparison, Dataset, EarlyStopping, Recipe, Report, Score, Study, silent
 
 if TYPE_CHECKING:
@@ -275,14 +275,21 @@ def _proof(
     if not model.built:
         raise InputError(f"the model {model.name!r} is not built.", "Give it an Input, or call it once.")
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
-    own = own_model.read(model, batch_size=batch_size, epochs=epochs, early_stopping=stopping, seed=seed)
+    own = own_model.read(
+        model,
+        batch_size=batch_size,
+        epochs=epochs,
+        early_stopping=stopping,
+        seed=seed,
+        sample=structures.take(x, slice(0, 1)),
+    )
     rows = structures.count(y)
     if structures.count(x) != rows:
         raise InputError(f"x has {structures.count(x)} rows and y has {rows}.", "Give a target for each row.")
     if validation_data is not None:
         held = tuple(_arrays(part, f"validation {name}") for part, name in zip(validation_data, "xy", strict=False))
         whole = Rows(
-            structures.joined(x, held[0]), structures.joined(y, held[1]), _fixed(rows, structures.count(held[1]))
+            structures.joined(x, held[0]), structures.joined(y, held[1]), fixed_rows(rows, structures.count(held[1]))
         )
         design: Design = "rows"
     else:
@@ -304,7 +311,7 @@ def _proof(
         design,
         None if folder is None else Trials(folder, about),
         about,
-        _dataset(whole.x, whole.y, endpoint.task, endpoint.classes, whole.divide(0)),
+        dataset_of_rows(whole.x, whole.y, endpoint.task, endpoint.classes, whole.divide(0)),
         report=report,
     )
 
@@ -338,7 +345,7 @@ def _repeated(rows: int, share: float) -> Callable[[int], Division]:
     return divide
 
 
-def _fixed(train: int, held: int) -> Callable[[int], Division]:
+def fixed_rows(train: int, held: int) -> Callable[[int], Division]:
     """The given training rows for all seeds; of the validation rows, each seed's own random halves."""
     from goodfit.training.arms import Division
 
@@ -356,7 +363,7 @@ def _enough(held: int, problem: str, remedy: str) -> None:
         raise InputError(f"{problem}: too few to tell anything apart.", f"{remedy}, or a larger validation_split.")
 
 
-def _dataset(x: Any, y: Any, task: Any, classes: int, division: Division) -> Dataset | None:
+def dataset_of_rows(x: Any, y: Any, task: Any, classes: int, division: Division) -> Dataset | None:
     """The rows as the checks see them: one table of inputs, one target per row."""
     if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.ndim < 2 or x.dtype.kind not in "fiu":
         return None

@@ -12,7 +12,7 @@ import numpy as np
 
 from goodfit import checks
 from goodfit.errors import InputError, Interrupted
-from goodfit.improve import Arm, Budget, Trials, propose, search
+from goodfit.improvement import Arm, Budget, Trials, propose, search
 from goodfit.values import Change, Diagnosis, Recipe, Report, Run
 from goodfit.values._json import content_hash, plain
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +16,8 @@ import numpy as np
 from goodfit import checks
 from goodfit.checks import remedies
 from goodfit.errors import InputError
-from goodfit.improve import Arm, Budget, Design, Ladder, Trials, propose, search
-from goodfit.improve.compare import WORST
+from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
+from goodfit.improvement.compare import WORST
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
 from goodfit.values._json import content_hash
@@ -173,7 +174,7 @@ class Proof:
 
     def train(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm:
         """A recipe on seeds: found where it was trained before, else trained and kept at once."""
-        key = content_hash([recipe.to_dict(), list(seeds), self.data])
+        key = content_hash([canonical(recipe), list(seeds), self.data])
         if key in self._done:
             return self._done[key]
         arm = self.trials.find(key) if self.trials is not None else None
@@ -205,7 +206,7 @@ class Proof:
 
     def trained(self, recipe: Recipe, seeds: tuple[int, ...]) -> Trained:
         """The trained members of a recipe: at hand, or trained once more, to the same numbers."""
-        key = content_hash([recipe.to_dict(), list(seeds), self.data])
+        key = content_hash([canonical(recipe), list(seeds), self.data])
         if key not in self._trained:
             self._remember(key, self._run(recipe, seeds))
         return self._trained[key]
@@ -330,6 +331,48 @@ class Proof:
             high=interval.high,
             spread=tuple(float(value) for value in losses.mean(axis=1)),
         )
+
+
+def canonical(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with the names that Keras made up, which count on through a session, by their rank.
+
+    Example:
+        >>> one, other = (
+        ...     Recipe({"class_name": "Dense", "config": {"name": name}}, {}, "mse") for name in ("dense_3", "dense_7")
+        ... )
+        >>> canonical(one) == canonical(other)
+        True
+    """
+    fields = recipe.to_dict()
+    made_up: dict[str, set[int]] = {}
+
+    def gather(part: Any) -> None:
+        for item in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            gather(item)
+        config = part.get("config") if isinstance(part, dict) and "class_name" in part else None
+        name = config.get("name") if isinstance(config, dict) else None
+        if isinstance(name, str):
+            snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", part["class_name"]).lower()
+            if found := re.fullmatch(re.escape(snake) + r"(?:_(\d+))?", name):
+                made_up.setdefault(snake, set()).add(int(found[1] or 0))
+
+    def rename(text: str) -> str:
+        for snake, numbers in made_up.items():
+            for rank, number in enumerate(sorted(numbers)):
+                old = f"{snake}_{number}" if number else snake
+                text = re.sub(rf"(?<![a-z0-9#]){re.escape(old)}(?![a-z0-9#]|_\d)", f"{snake}#{rank}", text)
+        return text
+
+    def walk(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: walk(item) for key, item in part.items()}
+        if isinstance(part, list):
+            return [walk(item) for item in part]
+        return rename(part) if isinstance(part, str) and made_up else part
+
+    gather(fields["model"])
+    gather(fields["optimizer"])
+    return fields | {"model": walk(fields["model"]), "optimizer": walk(fields["optimizer"])}
 
 
 def _member(outputs: Any, place: int) -> Any:

@@ -12,6 +12,7 @@ import typer
 from goodfit import __version__
 from goodfit.cli import options
 from goodfit.cli.answer import FAIL_ON_MET, FAILED, WRONG, answering, complain, page, put_data, say
+from goodfit.cli.improving import improve
 from goodfit.cli.lab import lab
 from goodfit.cli.options import (
     Debug,
@@ -168,6 +169,9 @@ def diagnose(
         if json:
             put_data(_answers_json(answers))
         raise typer.Exit(next(code for code in (FAILED, WRONG, FAIL_ON_MET, 0) if code in codes))
+
+
+app.command()(improve)
 
 
 @app.command()

@@ -75,6 +75,7 @@ class Trained:
         recipe = edits.in_own_units(self.recipe)
         with own.scope():
             model = compile_model(own.build(recipe, self.run.seeds[member]), recipe)
+        model.optimizer.build(model.trainable_variables)  # fresh: its state at the kept epoch is not kept
         for group, values in zip((model.trainable_variables, model.non_trainable_variables), self.kept, strict=True):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value[member])
@@ -168,8 +169,6 @@ def _train(
     if shared is None:
         template = compile_model(own.build(recipe, seeds[0]), recipe)
         build_for(template, jax.tree.map(lambda a: a[:1], (x, y)))
-        if not models[0].built:
-            models = [_built(model, x) for model in models]
     else:
         template = shared[0]
     job = Job(
@@ -199,11 +198,6 @@ def _train(
         },
     )
     return Trained(run, recipe, trained.kept, _in_own_units(recipe, outputs), steps)
-
-
-def _built(model: keras.Model, x: Any) -> keras.Model:
-    model.build(jax.tree.map(lambda a: (None, *a.shape[1:]), x))
-    return model
 
 
 def _target(recipe: Recipe, y: Any) -> Any:

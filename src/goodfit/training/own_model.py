@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import marshal
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import keras_internals
-from goodfit.training.recipes import build, serialize
+from goodfit.training.recipes import build, derive_seed, serialize
 from goodfit.values import EarlyStopping, Recipe
 from goodfit.values._json import plain
 
@@ -32,12 +33,14 @@ class OwnModel:
         code: classes and functions that the recipe's configurations name, by that name.
         given: weights that every seed starts from: those of adapted, frozen or trained layers, by the layer's path.
         notes: what was taken over, one sentence each.
+        sample: one row of inputs, for models that are built by their first call.
     """
 
     recipe: Recipe
     code: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, list[np.ndarray]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sample: Any = None
 
     def scope(self) -> AbstractContextManager[Any]:
         """Within it, configurations may name the model's own classes and functions."""
@@ -45,8 +48,15 @@ class OwnModel:
 
     def build(self, recipe: Recipe, seed: int) -> keras.Model:
         """A member of a recipe: drawn from its seed, with the given weights in layers that have kept their shape."""
-        with self.scope():
-            model = build(recipe, seed)
+        state = random.getstate()
+        random.seed(derive_seed(seed, "code"))  # whence Keras seeds what has no seed in its configuration
+        try:
+            with self.scope():
+                model = build(recipe, seed)
+                if self.sample is not None and not (model.built and model.weights):
+                    model(self.sample, training=False)
+        finally:
+            random.setstate(state)
         if self.given:
             for path, layer in layers(model):
                 values = self.given.get(path)
@@ -57,7 +67,13 @@ class OwnModel:
 
 
 def read(
-    model: keras.Model, *, batch_size: int, epochs: int, early_stopping: EarlyStopping | None = None, seed: int = 0
+    model: keras.Model,
+    *,
+    batch_size: int,
+    epochs: int,
+    early_stopping: EarlyStopping | None = None,
+    seed: int = 0,
+    sample: Any = None,
 ) -> OwnModel:
     """What a compiled model is, as data.
 
@@ -67,6 +83,7 @@ def read(
         epochs: passes over the rows at most.
         early_stopping: when to stop before that.
         seed: of the first member.
+        sample: one row of inputs, for a model that is built by its first call.
 
     Returns:
         the model as a recipe with its code and given weights.
@@ -93,7 +110,7 @@ def read(
         code_fingerprint=_fingerprint(code) if code else None,
         portable=not code,
     )
-    own = OwnModel(recipe, code)
+    own = OwnModel(recipe, code, sample=sample)
     _check(model, own)
     given, notes = _given(model, own)
     if given:
@@ -103,7 +120,7 @@ def read(
             for value in values:
                 digest.update(np.ascontiguousarray(value).tobytes())
         recipe = recipe.replace(initial_weights=f"sha256:{digest.hexdigest()[:16]}")
-    return OwnModel(recipe, code, given, notes)
+    return OwnModel(recipe, code, given, notes, sample)
 
 
 def layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -19,7 +19,7 @@ def leaves(structure: Any) -> list[np.ndarray]:
     return [np.asarray(array) for array in keras.tree.flatten(structure)]
 
 
-def take(structure: Any, index: np.ndarray) -> Any:
+def take(structure: Any, index: np.ndarray | slice) -> Any:
     """The rows of each array at these places."""
     return each(structure, lambda array: array[index])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from goodfit.errors import InputError
-from goodfit.improve import Budget, Trials, propose, search
+from goodfit.improvement import Budget, Trials, propose, search
 from goodfit.values import Change, Diagnosis, Finding, Recipe
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.improve.compare import Arm
+from goodfit.improvement.compare import Arm
 from goodfit.values import Recipe, Run
 from goodfit.values._json import dumps
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goodfit.errors import InputError
-from goodfit.improve.compare import LEVEL, Arm, Design, compare, holm, joined
+from goodfit.improvement.compare import LEVEL, Arm, Design, compare, holm, joined
 from goodfit.values import Change, Comparison, Diagnosis, Progress, Recipe, Report, Trial, silent
 
 LEAST_GAIN = 0.01

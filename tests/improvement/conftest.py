@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from goodfit.errors import InputError
-from goodfit.improve import Arm
+from goodfit.improvement import Arm
 from goodfit.values import Diagnosis, Run
 
 

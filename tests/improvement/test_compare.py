@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from goodfit.improve import Arm, compare, holm
-from goodfit.improve.compare import joined
+from goodfit.improvement import Arm, compare, holm
+from goodfit.improvement.compare import joined
 from goodfit.values import Comparison, Run
 
 

@@ -1,0 +1,384 @@
+"""`improve` on models such as users have: what is edited, what is refused, and that the model stays as it was."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import goodfit
+from goodfit.api.improving import improve
+from goodfit.checks import remedies
+from goodfit.errors import InputError
+from goodfit.report.ladder import ladder_json, ladder_text
+from goodfit.store import load_study
+from goodfit.training import edits, own_model
+from goodfit.values import Change
+
+L = keras.layers
+QUICK = {"epochs": 6, "seeds": 4, "rounds": 1, "batch_size": 16}
+
+
+def rows(count=160, features=4, seed=0):
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(count, features)).astype("float32")
+    return x, (np.tanh(x[:, :1] * 2) + x[:, 1:2] + 0.1 * draw.normal(size=(count, 1))).astype("float32")
+
+
+@keras.saving.register_keras_serializable("tests")
+class Scale(L.Layer):
+    """Registered, with a configuration."""
+
+    def __init__(self, factor=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def build(self, shape):
+        self.gain = self.add_weight(shape=(shape[-1],), initializer="ones", name="gain")
+
+    def call(self, inputs):
+        return inputs * self.gain * self.factor
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+class Unregistered(Scale):
+    """With a configuration, but not registered."""
+
+
+class Closed(L.Layer):
+    """Holds a function that no configuration tells."""
+
+    def __init__(self, function):
+        super().__init__(name="closed")
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+class Subclassed(keras.Model):
+    """A model of code, whose arguments are plain."""
+
+    def __init__(self, units=8, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden, self.out = L.Dense(units, "relu"), L.Dense(1)
+
+    def call(self, inputs):
+        return self.out(self.hidden(inputs))
+
+
+def compiled(model, optimizer="adam", loss="mse"):
+    model.compile(optimizer, loss)
+    return model
+
+
+def sequential():
+    return compiled(keras.Sequential([keras.Input((4,)), L.Dense(8, "relu"), L.Dropout(0.2), L.Dense(1)]))
+
+
+def skips():
+    inputs = keras.Input((4,))
+    h = L.Dense(8, "relu")(inputs)
+    return compiled(keras.Model(inputs, L.Dense(1)(L.Add()([h, L.Dense(8, "relu")(h)]))))
+
+
+def nested():
+    block = keras.Sequential([keras.Input((8,)), L.Dense(8, "relu"), L.Dense(8)], name="block")
+    inputs = keras.Input((4,))
+    return compiled(keras.Model(inputs, L.Dense(1)(block(L.Dense(8, "relu")(inputs)))))
+
+
+def shared():
+    layer, inputs = L.Dense(4, "relu", name="twice"), keras.Input((4,))
+    return compiled(keras.Model(inputs, L.Dense(1)(layer(layer(inputs)))))
+
+
+def frozen_base():
+    base = keras.Sequential([keras.Input((4,)), L.Dense(8, "relu", name="features")], name="base")
+    base.trainable = False
+    return compiled(keras.Sequential([keras.Input((4,)), base, L.Dense(6, "relu"), L.Dense(1)]))
+
+
+def normalized():
+    layer = L.Normalization(mean=[1.0, 2, 3, 4], variance=[1.0, 4, 9, 16])
+    return compiled(keras.Sequential([keras.Input((4,)), layer, L.Dense(8, "relu"), L.Dense(1)]))
+
+
+def registered():
+    return compiled(keras.Sequential([keras.Input((4,)), L.Dense(8, "relu"), Scale(), L.Dense(1)]))
+
+
+def unregistered():
+    return compiled(keras.Sequential([keras.Input((4,)), L.Dense(8, "relu"), Unregistered(3.0), L.Dense(1)]))
+
+
+def with_lambda():
+    factor = 0.5
+    layer = L.Lambda(lambda t: keras.ops.tanh(t) * factor)  # a closure: its bytes alone would not do
+    return compiled(keras.Sequential([keras.Input((4,)), L.Dense(8), layer, L.Dense(1)]))
+
+
+def recurrent():
+    model = keras.Sequential([keras.Input((4,)), L.Reshape((4, 1)), L.GRU(6), L.Dense(1)])
+    return compiled(model)
+
+
+def convolutional():
+    return compiled(
+        keras.Sequential(
+            [keras.Input((4,)), L.Reshape((4, 1)), L.Conv1D(6, 2, activation="relu"), L.Flatten(), L.Dense(1)]
+        )
+    )
+
+
+def mixed_precision():
+    policy = keras.DTypePolicy("mixed_bfloat16")
+    return compiled(
+        keras.Sequential([keras.Input((4,)), L.Dense(8, "relu", dtype=policy), L.Dense(1, dtype="float32")])
+    )
+
+
+def subclassed():
+    model = Subclassed(6)
+    model(np.zeros((1, 4), "float32"))
+    return compiled(model)
+
+
+EDITED = [
+    sequential, skips, nested, shared, frozen_base, normalized, registered, unregistered, with_lambda, recurrent,
+    convolutional, mixed_precision,
+]  # fmt: skip
+
+
+def every_byte(model):
+    variables = [*model.variables, *model.optimizer.variables]
+    config = json.dumps(model.get_config(), default=repr, sort_keys=True)
+    return [np.asarray(v.value).tobytes() for v in variables], [v.path for v in variables], config
+
+
+@pytest.mark.parametrize("make", EDITED, ids=lambda make: make.__name__)
+def test_untouched_weights_are_identical_and_the_model_stays(make):
+    model = make()
+    before = every_byte(model)
+    own = own_model.read(model, batch_size=16, epochs=2)
+    x, _ = rows()
+    for change in (
+        remedies.add_dropout(),
+        remedies.add_l2(),
+        remedies.activation("silu"),
+        remedies.batch_normalization(),
+    ):
+        if make is shared and change.name in ("add-dropout", "add-batch-normalization"):
+            with pytest.raises(InputError, match="'twice'"), own.scope():
+                edits.apply(own.recipe, change, x=x)
+            continue
+        if make is recurrent and change.name in ("silu-activation", "add-batch-normalization"):
+            with pytest.raises(InputError, match="leave the recipe as it is"), own.scope():
+                edits.apply(own.recipe, change, x=x)
+            continue
+        with own.scope():
+            after = edits.apply(own.recipe, change, x=x)
+        first, second = (dict(own_model.layers(own.build(recipe, 5))) for recipe in (own.recipe, after))
+        assert set(first) <= set(second)
+        for path, layer in first.items():
+            for one, other in zip(layer.weights, second[path].weights, strict=True):
+                np.testing.assert_array_equal(np.asarray(one.value), np.asarray(other.value), err_msg=path)
+    assert every_byte(model) == before
+
+
+@pytest.mark.parametrize("make", [nested, unregistered, with_lambda, mixed_precision], ids=lambda make: make.__name__)
+def test_models_are_improved_without_being_touched(make):
+    model, (x, y) = make(), rows()
+    before = every_byte(model)
+    study = improve(model, x, y, changes=[remedies.raise_learning_rate(), remedies.wider()], **QUICK)
+    assert every_byte(model) == before
+    assert [t.change.name for t in study.trials[1:]] == ["raise-learning-rate", "wider-layers"]
+    assert study.best_model.predict(x[:3], verbose=0).shape == (3, 1)
+    assert study.best_model is not model
+
+
+def test_given_weights_start_every_seed():
+    model = frozen_base()
+    kernel = np.asarray(model.get_layer("base").get_layer("features").kernel.value)
+    own = own_model.read(model, batch_size=8, epochs=1)
+    assert list(own.given) == ["base/features"]
+    assert own.recipe.initial_weights.startswith("sha256:")
+    for seed in (1, 2):
+        np.testing.assert_array_equal(
+            own.build(own.recipe, seed).get_layer("base").get_layer("features").kernel, kernel
+        )
+    trained = sequential()
+    trained.fit(*rows(), epochs=1, verbose=0)
+    assert len(own_model.read(trained, batch_size=8, epochs=1).given) == 2
+    assert own_model.read(sequential(), batch_size=8, epochs=1).given == {}
+
+
+def test_a_subclassed_model_changes_outside_its_layers():
+    model, (x, y) = subclassed(), rows()
+    study = improve(model, x, y, changes=[remedies.raise_learning_rate(), remedies.add_dropout()], **QUICK)
+    assert [t.change.name for t in study.trials[1:]] == ["raise-learning-rate"]
+    assert study.refused[0][0] == "add-dropout"
+    assert "Python code" in study.refused[0][1]
+    assert isinstance(study.best_model, Subclassed)
+
+
+def test_a_layer_without_a_configuration_is_named():
+    model = compiled(keras.Sequential([keras.Input((4,)), L.Dense(8), Closed(lambda t: t), L.Dense(1)]))
+    with pytest.raises(InputError, match=r"the layer 'closed' \(class Closed\) can't be rebuilt.*get_config"):
+        improve(model, *rows(), **QUICK)
+
+
+def test_several_outputs():
+    inputs = keras.Input((4,))
+    h = L.Dense(8, "relu")(inputs)
+    model = keras.Model(inputs, {"a": L.Dense(1, name="a")(h), "b": L.Dense(1, "sigmoid", name="b")(h)})
+    model.compile("adam", {"a": "mse", "b": "binary_crossentropy"})
+    x, y = rows()
+    both = {"a": y, "b": (y > 0).astype("float32")}
+    study = improve(
+        model, x, both, changes=["wider"], test_data=(x[:40], {k: v[:40] for k, v in both.items()}), **QUICK
+    )
+    assert len(study.trials) == 2
+    assert study.about["endpoint"] == "sum of the outputs' losses"
+    assert study.about["over_chance"] is None
+    assert np.isfinite(study.test[0].value)
+
+
+def test_a_fault_is_mended_and_the_gain_shows_on_the_test_rows():
+    x, y = rows(400)
+    slow = compiled(keras.Sequential([keras.Input((4,)), L.Dense(16, "relu"), L.Dense(1)]), keras.optimizers.Adam(1e-5))
+    study = improve(
+        slow, x[:300], y[:300], epochs=30, seeds=6, rounds=1, test_data=(x[300:], y[300:]),
+        changes=["lower-learning-rate", Change("x100", {"optimizer.learning_rate": {"times": 100}}, "…", "Times 100.")],
+    )  # fmt: skip
+    assert study.improved
+    assert study.best_recipe.optimizer["config"]["learning_rate"] == pytest.approx(1e-3)
+    kept, baseline = study.scores
+    gained = np.mean(baseline.spread) - np.mean(kept.spread)
+    assert gained == pytest.approx(-study.gain.effect, rel=0.5)
+    assert kept.value < baseline.value
+    predicted = study.best_model.predict(x[300:], verbose=0)
+    assert float(((predicted - y[300:]) ** 2).mean()) == pytest.approx(kept.value, rel=1e-3)
+    assert "x100" in ladder_text(study)
+    assert json.loads(json.dumps(ladder_json(study)))["improved"] is True
+
+
+def test_standardized_target_comes_back_in_own_units(tmp_path):
+    x, y = rows(200)
+    model = sequential()
+    study = improve(model, x, y * 40 + 500, changes=["standardize-target"], out=tmp_path, name="s", **QUICK)
+    assert study.trials[1].kept
+    predicted = study.best_model.predict(x, verbose=0)
+    assert 350 < predicted.mean() < 650
+    again = load_study(tmp_path / "s")
+    assert again.trials[1].comparison == study.trials[1].comparison
+    assert again.trials[1].note == study.trials[1].note
+    loaded = keras.models.load_model(tmp_path / "s" / "model.keras")
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), predicted, rtol=1e-4)
+    assert (tmp_path / "s" / "report.html").stat().st_size > 1000
+
+
+def test_finished_trials_are_found_again_and_changed_data_refused(tmp_path, monkeypatch):
+    from goodfit.training import arms
+
+    x, y = rows()
+    calls, honest = [], arms.train
+
+    def counted(*args, **named):
+        calls.append(args)
+        return honest(*args, **named)
+
+    monkeypatch.setattr(arms, "train", counted)
+    given = {"changes": ["raise-learning-rate"], "out": tmp_path, "name": "s", **QUICK}
+    first = improve(sequential(), x, y, **given)
+    trained = len(calls)
+    keras.utils.clear_session()
+    again = improve(sequential(), x, y, overwrite=True, **given)
+    assert again.trials[1].comparison == first.trials[1].comparison
+    assert len(calls) <= trained + 4  # at most the kept model, to have its weights
+    changed = y.copy()
+    changed[3] += 1
+    with pytest.raises(InputError, match=r"data y hash was \w+, is \w+"):
+        improve(sequential(), x, changed, overwrite=True, **given)
+
+
+def test_validation_rows_given():
+    x, y = rows(200)
+    study = improve(sequential(), x[:150], y[:150], validation_data=(x[150:], y[150:]), changes=["wider"], **QUICK)
+    assert study.about["design"] == "rows"
+    assert study.trials[1].comparison.pairs == 4
+
+
+def test_classes_and_metrics():
+    x, y = rows(200)
+    labels = (y[:, 0] > 0).astype("int32") + (y[:, 0] > 0.7)
+    model = keras.Sequential([keras.Input((4,)), L.Dense(8, "relu"), L.Dense(3)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    study = improve(model, x, labels, metric="error_rate", changes=["raise-learning-rate"], **QUICK)
+    assert 0 <= study.trials[1].comparison.after <= 1
+    study = improve(model, x, labels, changes=["raise-learning-rate"], **QUICK)
+    assert 0.2 < study.trials[0].run.curves["val_loss"].mean() < 2
+    assert study.trials[1].comparison.before == pytest.approx(
+        study.trials[0].run.curves["val_loss"][:, -1].mean(), rel=0.3
+    )
+    with pytest.raises(InputError, match="the metric is 'auc'"):
+        improve(model, x, labels, metric="auc", **QUICK)
+
+
+def test_label_smoothing_and_penalties_are_not_judged():
+    from goodfit.training.endpoint import endpoint_of
+
+    model = keras.Sequential([keras.Input((4,)), L.Dense(1, "sigmoid", kernel_regularizer="l2")])
+    model.compile("adam", keras.losses.BinaryCrossentropy(label_smoothing=0.4))
+    recipe = own_model.read(model, batch_size=8, epochs=1).recipe
+    y, p = np.array([0.0, 1.0, 1.0]), np.array([[0.2], [0.9], [0.5]])
+    made = endpoint_of(recipe, "loss", y, p)
+    np.testing.assert_allclose(made.losses(recipe, y, p), -np.log([0.8, 0.9, 0.5]), rtol=1e-4)
+
+
+def test_a_function_in_place_of_a_model():
+    calls = []
+
+    def train(learning_rate, width, seed):
+        calls.append((learning_rate, width, seed))
+        if width > 20:
+            raise MemoryError("too wide")
+        noise = np.random.default_rng(seed).normal() * 0.01
+        level = abs(np.log10(learning_rate / 0.03)) + noise
+        return {"loss": [2.0, level], "val_loss": [2.0, 1.0 + level]}
+
+    study = goodfit.improve(train, settings={"learning_rate": 0.003, "width": 10}, seeds=4, rounds=3)
+    kept = [t.change.name for t in study.trials if t.kept and t.change]
+    assert kept == ["more-learning-rate", "more-learning-rate"]
+    assert study.best_recipe.preparation["learning_rate"] == pytest.approx(0.027)
+    assert ("more-width", "MemoryError: too wide") in study.refused
+    assert study.improved
+    with pytest.raises(InputError, match="no history with val_loss"):
+        goodfit.improve(lambda a: a, settings={"a": 1.0}, seeds=4)
+    with pytest.raises(InputError, match="settings are not given"):
+        goodfit.improve(train, seeds=4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seeds": 1}, "nothing can be told apart"),
+        ({"epochs": None}, "epochs is not given"),
+        ({"budget": 100}, "budget of 100 steps doesn't suffice"),
+        ({"changes": ["paint-it-red"]}, "no change is called 'paint-it-red'"),
+        ({"validation_split": 0.05}, "too few to tell anything apart"),
+        ({"on": "moon"}, "on is 'moon'"),
+    ],
+)
+def test_wrong_arguments(wrong, message):
+    with pytest.raises(InputError, match=message):
+        improve(sequential(), *rows(), **{**QUICK, **wrong})
+
+
+def test_uncompiled_and_unbuilt_models():
+    with pytest.raises(InputError, match="not compiled"):
+        improve(keras.Sequential([keras.Input((4,)), L.Dense(1)]), *rows(), **QUICK)
+    with pytest.raises(InputError, match="not built"):
+        improve(compiled(keras.Sequential([L.Dense(1)])), *rows(), **QUICK)
