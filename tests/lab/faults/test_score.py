@@ -81,7 +81,7 @@ def test_the_table_names_every_number(make_case):
 
 
 def test_blocks_survive_folder_and_frozen_file(make_case, tmp_path):
-    made = block(make_case(), make_case("overfitting", works=["dropout-0.1"], loss=np.inf))
+    made = block(make_case(), make_case("overfitting", works=["dropout-0.1"], loss=10.0))
     folder = Folder(tmp_path / "lab")
     folder.write("wine-0", made)
     assert folder.has("wine-0")

@@ -70,6 +70,7 @@ def test_the_kept_epoch_is_that_of_keras(patience):
         curve = random.normal(size=15)
         callback = keras.callbacks.EarlyStopping(patience=patience)
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.stop_training = False
         callback.set_model(model)
         callback.on_train_begin()
         ran = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,7 @@ def prepare(source: Source, treatment: Treatment, seed: int) -> Dataset:
         >>> bool(abs(dataset.part("train")[0].mean()) < 1e-6)
         True
     """
+    source = _varied(source, seed)
     random = np.random.default_rng([seed, 1])
     parts = _split(source, treatment, random)
     order = np.concatenate(parts)
@@ -96,6 +98,16 @@ def prepare(source: Source, treatment: Treatment, seed: int) -> Dataset:
         test=test,
         classes=source.classes,
     )
+
+
+def _varied(source: Source, seed: int) -> Source:
+    """A table without the inputs that hardly vary over the training rows of an untreated split."""
+    if source.x.ndim > 2:
+        return source
+    rows = source.x[_split(source, Treatment(), np.random.default_rng([seed, 1]))[0]]
+    others = (rows != np.median(rows, axis=0)).sum(axis=0)
+    keep = np.flatnonzero(others >= 5)
+    return dataclasses.replace(source, x=source.x[:, keep], names=tuple(source.names[i] for i in keep))
 
 
 def _split(source: Source, treatment: Treatment, random: np.random.Generator) -> list[np.ndarray]:
@@ -184,8 +196,6 @@ def chance_losses(dataset: Dataset) -> dict[str, float]:
 
 def baseline_losses(dataset: Dataset) -> dict[str, dict[str, float]]:
     """For validation and test rows what a run's measurements hold: the loss of chance, a linear model and boosting."""
-    import dataclasses
-
     from goodfit.tables import baselines
 
     finite = np.nan_to_num(dataset.x.reshape(len(dataset.x), -1))

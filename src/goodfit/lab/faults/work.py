@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def work(
                 answer = process.stdout.readline()
                 if not answer:  # its process has ended; stderr says why
                     failed.append(name)
-                    process.wait()
+                    _end(process)
                     process = None
                     say(f"{name}: failed")
                     continue
@@ -74,15 +75,24 @@ def work(
             pass
         finally:
             if process is not None:
-                process.terminate()
-                process.wait()
+                _end(process)
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for future in [pool.submit(serve) for _ in range(jobs)]:
                 future.result()
         except KeyboardInterrupt:  # the workers have had it too
-            while not queue.empty():
-                queue.get()
+            with contextlib.suppress(Empty):
+                while True:
+                    queue.get_nowait()
             raise
     return len(failed)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # what was not written is lost with it
+            assert pipe is not None
+            pipe.close()
