@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from goodfit.cli.answer import FAILED, answering, put, put_data, say
+from goodfit.cli.experiments import list_experiments, run_experiments
 from goodfit.cli.options import Debug, Json
 
 lab = typer.Typer(no_args_is_help=True, add_completion=False, help="The experiments of the subject, each rerunnable.")
@@ -16,6 +17,10 @@ lab = typer.Typer(no_args_is_help=True, add_completion=False, help="The experime
 @lab.callback()
 def experiments() -> None:
     """The experiments of the subject, each rerunnable."""
+
+
+lab.command("list")(list_experiments)
+lab.command("run")(run_experiments)
 
 
 @lab.command()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from goodfit.training.population import Population
 
 Part = Literal["train", "validation", "test"]
+EVALUATED = 512
+"""Rows per step of validation."""
 _PREFIX = {"train": "", "validation": "val_", "test": "hidden_"}
 
 
@@ -74,6 +76,7 @@ class Bench:
         self._table, self._target = table, target
         self.cap, self.given_seeds, self.seed, self.report = epochs, seeds, seed, report
         self.default_seeds = 8
+        self.stage = "lab"
         self.spent: list[tuple[str, Arm]] = []
         self._arms: dict[tuple[Any, ...], Arm] = {}
         self._programs: dict[tuple[Any, ...], Any] = {}
@@ -149,10 +152,11 @@ class Bench:
                     seeds,
                     learning_rates=rates,
                     hidden=held.part("test"),
+                    validation_batch_size=EVALUATED,
                     programs=programs,
                     signals=signals,
                     report=self.report,
-                    stage=name,
+                    stage=self.stage,
                 )
                 self._arms[key] = Arm(name, capped, found, time.perf_counter() - began)
             trained[name] = dataclasses.replace(self._arms[key], name=name)
@@ -202,7 +206,12 @@ class Bench:
         """Validation losses that need no network: chance, a linear model, gradient boosting."""
         from goodfit import tables
 
-        names = {"mean": "chance_loss", "prior": "chance_loss", "linear": "linear_loss", "gradient boosting": "boosting_loss"}
+        names = {
+            "mean": "chance_loss",
+            "prior": "chance_loss",
+            "linear": "linear_loss",
+            "gradient boosting": "boosting_loss",
+        }
         found = tables.baselines(self.dataset, seed=self.seed)
         return {names[model]: tables.loss(self.dataset, "validation", made) for model, made in found.items()}
 
@@ -231,5 +240,3 @@ def median(values: np.ndarray) -> float:
 def signed(found: Interval, digits: int = 3) -> str:
     """An interval in words: `-0.3 [-0.5, -0.1]`."""
     return f"{found.estimate:+.{digits}g} [{found.low:.{digits}g}, {found.high:.{digits}g}]"
-
-

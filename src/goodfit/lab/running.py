@@ -101,7 +101,13 @@ def run(
         results[experiment.name] = measure(experiment, bench)
         if folder is not None:
             write(experiment, results[experiment.name], folder)
-        report(Progress(experiment.name, text=f"{results[experiment.name].held}: {results[experiment.name].finding}", finished=True))
+        report(
+            Progress(
+                experiment.name,
+                text=f"{results[experiment.name].held}: {results[experiment.name].finding}",
+                finished=True,
+            )
+        )
     if folder is not None:
         from goodfit.lab.page import page
 
@@ -113,15 +119,15 @@ def run(
 def measure(experiment: Experiment, bench: Bench) -> Result:
     """One experiment's result, with what it took."""
     began = time.perf_counter()
-    bench.default_seeds = experiment.seeds
+    bench.default_seeds, bench.stage = experiment.seeds, experiment.name
     bench.spent.clear()
     found = experiment.measure(bench)
-    arms = {key: arm for key, arm in bench.spent}
+    arms = dict(bench.spent)
     return dataclasses.replace(
         found,
         recipes={arm.name: arm.recipe.to_dict() for arm in arms.values()},
         seeds=len(bench.seeds),
-        epochs=sum(arm.epochs for arm in arms.values()),
+        epochs=found.epochs + sum(arm.epochs for arm in arms.values()),
         seconds=time.perf_counter() - began,
     )
 

@@ -71,7 +71,11 @@ class Mixup(keras.Model):
         """One training step on a blend of the batch (Keras's JAX backend)."""
         if not self.alpha:
             return super().train_step(state, data)
+        from jax import lax
+
         trainable, non_trainable, optimizer, metrics = state
+        # behind barriers: the blend is then rounded alike in a step by itself and in a program of whole epochs
+        data = lax.optimization_barrier(data)
         with keras.StatelessScope(
             state_mapping=list(zip(self.non_trainable_variables, non_trainable, strict=True))
         ) as scope:
@@ -81,7 +85,7 @@ class Mixup(keras.Model):
             scope.get_current_value(v) if id(v) in streams else value
             for v, value in zip(self.non_trainable_variables, non_trainable, strict=True)
         ]
-        return super().train_step((trainable, non_trainable, optimizer, metrics), blended)
+        return super().train_step((trainable, non_trainable, optimizer, metrics), lax.optimization_barrier(blended))
 
     def _blended(self, data: Any) -> Any:
         count = ops.shape(keras.tree.flatten(data)[0])[0]

@@ -40,7 +40,8 @@ class SoftThreshold(keras.constraints.Constraint):
 
     def __call__(self, w: Any) -> Any:
         """The weights after the step, of the same shape."""
-        return ops.sign(w) * ops.maximum(ops.abs(w) - self.amount, 0.0)
+        weights = ops.convert_to_tensor(w)
+        return ops.sign(weights) * ops.maximum(ops.abs(weights) - self.amount, 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -79,7 +80,8 @@ class KeepZeros(keras.constraints.Constraint):
                 f"a mask of shape {self.mask.shape} can't keep the zeros of a weight of shape {tuple(w.shape)}.",
                 "Prune the model that it is for.",
             )
-        return ops.where(ops.convert_to_tensor(self.mask), w, ops.zeros_like(w))
+        weights = ops.convert_to_tensor(w)
+        return ops.where(ops.convert_to_tensor(self.mask), weights, ops.zeros_like(weights))
 
     def get_config(self) -> dict[str, Any]:
         """The mask, eight weights to a byte, as text."""

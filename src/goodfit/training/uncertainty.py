@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +14,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
+from goodfit.training import keras_internals
 from goodfit.training.layers import MonteCarlo
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.recipes import seeded, serialize
@@ -128,9 +132,7 @@ def uncertainty(model: keras.Model, x: Any, *, samples: int = SAMPLES, seed: int
     """
     if samples < 2:
         raise InputError(f"samples is {samples}.", "Draw 2 at least; 100 are usual.")
-    from goodfit.training.probes.untouched import untouched
-
-    with untouched(model):
+    with _unnoticed():
         twin = with_dropout_on(model, seed)
         streams = [place for place, v in enumerate(twin.non_trainable_variables) if "seed_generator" in v.path]
         if not streams:
@@ -158,6 +160,18 @@ def uncertainty(model: keras.Model, x: Any, *, samples: int = SAMPLES, seed: int
                 parts.append(drawn.reshape(samples, size, -1)[:, : len(block)])
     values = np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0, 1))
     return Uncertainty(values.mean(axis=0), values.std(axis=0, ddof=1), values)
+
+
+@contextmanager
+def _unnoticed() -> Iterator[None]:
+    """Put back the global random states and Keras's counters of names, which building a twin may move."""
+    numpy_state, python_state, session = np.random.get_state(), random.getstate(), keras_internals.session_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        keras_internals.restore_session(session)
 
 
 def _switched_on(part: Any) -> Any:
