@@ -129,12 +129,14 @@ class Result:
     Args:
         tests: how many there are.
         stock: outcome -> how many, in stock Keras.
+        failures: why tests fail in stock Keras, here -> how many.
         different: test -> its end in stock Keras, and in goodfit's run.
         engines: way of training -> fits.
     """
 
     tests: int = 0
     stock: collections.Counter = field(default_factory=collections.Counter)
+    failures: collections.Counter = field(default_factory=collections.Counter)
     different: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     engines: collections.Counter = field(default_factory=collections.Counter)
 
@@ -142,7 +144,7 @@ class Result:
     def read(cls, text: str) -> Result:
         """What was written as JSON."""
         told = json.loads(text)
-        counters = {name: collections.Counter(told[name]) for name in ("stock", "engines")}
+        counters = {name: collections.Counter(told.get(name)) for name in ("stock", "failures", "engines")}
         return cls(told["tests"], different=told["different"], **counters)
 
     def compiled(self) -> int:
@@ -157,6 +159,7 @@ class Result:
         """Count another's too."""
         self.tests += other.tests
         self.stock.update(other.stock)
+        self.failures.update(other.failures)
         self.different.update(other.different)
         self.engines.update(other.engines)
 
@@ -192,6 +195,7 @@ def compare(modules: list[str]) -> Result:
     return Result(
         tests=len(stock),
         stock=collections.Counter(outcome.split(":")[0] for outcome in stock.values()),
+        failures=collections.Counter(one[:120] for one in stock.values() if one.startswith(("failure", "error"))),
         different={
             test: (stock.get(test), ours.get(test))
             for test in sorted({*stock, *ours})
@@ -222,6 +226,7 @@ def describe(result: Result) -> str:
         f"DIFFERENT {test}\n    stock:   {one}\n    goodfit: {other}" for test, (one, other) in result.different.items()
     ]
     lines.append(f"{result.tests} tests, {len(result.different)} different; stock: {dict(result.stock)}")
+    lines += [f"  {count:5d}  stock {reason}" for reason, count in result.failures.most_common(5)]
     lines += [f"  {count:5d}  {engine}" for engine, count in result.engines.most_common()]
     return "\n".join(lines)
 

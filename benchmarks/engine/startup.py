@@ -27,7 +27,6 @@ import numpy as np
 HERE = Path(__file__).parent
 MODELS = {
     "Auto MPG's size, 32-32, batch 16": (392, (9,), (32, 32), 16),
-    "the same with BatchNormalization and Dropout": (392, (9,), (32, "norm", "drop", 32, "norm", "drop"), 16),
     "784-300-100-10, 5,000 rows, batch 32": (5000, (784,), (300, 100), 32),
     "LSTM 32, 1,000 sequences of 20×8, batch 32": (1000, (20, 8), ("lstm",), 32),
 }
@@ -41,9 +40,7 @@ def train(name: str, tool: str) -> None:
     import keras
 
     count, shape, stack, batch_size = MODELS[name]
-    made = {"norm": keras.layers.BatchNormalization, "drop": lambda: keras.layers.Dropout(0.2)}
-    made["lstm"] = lambda: keras.layers.LSTM(32)
-    hidden = [made[one]() if isinstance(one, str) else keras.layers.Dense(one, "relu") for one in stack]
+    hidden = [keras.layers.LSTM(32) if one == "lstm" else keras.layers.Dense(one, "relu") for one in stack]
     model = keras.Sequential([keras.Input(shape), *hidden, keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(1e-3), "mse", metrics=["mae"])
     x = np.random.default_rng(0).normal(size=(count, *shape)).astype("float32")

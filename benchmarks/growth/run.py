@@ -85,12 +85,12 @@ def measure(axis: str, value: int) -> dict[str, list[float]]:
     found = ways(axis, value)
     epochs, rounds = {}, {}
     for name, run in found.items():
-        run(1)
+        run(2)  # of two epochs, for one alone is another program
         if _apart(axis, name):
-            epochs[name], rounds[name] = 200, 3
+            epochs[name], rounds[name] = 1_000, 3
             continue
-        seconds = run(1)
-        epochs[name] = max(1, min(1_000, int(SECONDS / seconds)))
+        seconds = run(2) / 2
+        epochs[name] = max(2, min(1_000, int(SECONDS / seconds)))
         rounds[name] = max(1, min(5, int(PATIENCE / (seconds * epochs[name]))))
     times: dict[str, list[float]] = {name: [] for name in found}
     for place in range(max(rounds.values())):
@@ -98,7 +98,7 @@ def measure(axis: str, value: int) -> dict[str, list[float]]:
             if place >= rounds[name]:
                 continue
             if _apart(axis, name):
-                long, short = run(2 * epochs[name]), run(epochs[name])
+                long, short = run(100 + epochs[name]), run(100)
                 times[name].append(1e3 * (long - short) / epochs[name])
             else:
                 times[name].append(1e3 * run(epochs[name]) / epochs[name])

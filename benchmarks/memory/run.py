@@ -29,7 +29,7 @@ CASES = {
     "float32, in order": {"shuffle": False},
     "float32, an EarlyStopping callback": {"validation_split": 0.2, "stop": True},
     "float64": {"dtype": "float64"},
-    "uint8 images": {"dtype": "uint8"},
+    "uint8 images of 28×28": {"dtype": "uint8", "width": 784},
     "DataFrame, float32": {"frame": True},
 }
 SLACK = 30 * MB
@@ -50,7 +50,7 @@ def train(tool: str, case: str, megabytes: int) -> None:
     options: dict[str, Any] = dict(CASES[case])
     dtype = np.dtype(options.pop("dtype", "float32"))
     stop, frame = options.pop("stop", False), options.pop("frame", False)
-    width = 100
+    width = options.pop("width", 100)
     count = int(megabytes * MB) // (width * dtype.itemsize)
     x = np.zeros((count, width), dtype)
     for start in range(0, count, 10_000):  # in parts, so that the peak before training is the arrays themselves
