@@ -32,8 +32,7 @@ def relabel(first: Mapping[str, Any], seeds: tuple[int, ...] = (5, 6, 7, 8, 9)) 
     for case in cases[: logs[-1] + 1]:
         cut = cut_of(case, desk.base.optimizer)
         labelled.append(case_of(desk, base, cut, standard, Treatment(), case["planted"], case["severity"]))
-    images = block.dataset in sources.IMAGES
-    fitting = plants.plants(desk.base, desk.source.task, block.variant, images=images)
+    fitting = plants.plants(desk.base, desk.source.task, block.variant, images=desk.images)
     for plant, case in zip(fitting, cases[logs[-1] + 1 :], strict=True):
         cut = cut_of(case, plant.setup.optimizer)
         others = others_of(desk, plant, best)

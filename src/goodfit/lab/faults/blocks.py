@@ -20,6 +20,8 @@ from goodfit.values._json import plain
 
 LONG = 80
 """Epochs of the longest training that a user sees; sheets are twice as long."""
+IMAGES_SHARE = 0.4
+"""Epochs of trainings on images over those on tables."""
 HEALTHY_AT_MOST, NATURAL_AT_MOST = 8, 3
 """Trainings of a block that were meant to be healthy and are, each seen with two seeds; and that are not."""
 ALL_RATES = tuple(range(len(sheets.FACTORS)))
@@ -89,9 +91,14 @@ class Desk:
     source: sources.Source
 
     def __post_init__(self) -> None:
+        self.images = self.block.dataset in sources.IMAGES
         self.base = healthy_setup(self.block)
         self._sheets: dict[Any, Sheet] = {}
         self._datasets: dict[Treatment, tuple[Dataset, dict[str, dict[str, float]]]] = {}
+
+    def epochs(self, of_a_table: int) -> int:
+        """Epochs of a training; convolutions take longer and fewer of them."""
+        return max(round(IMAGES_SHARE * of_a_table), 3) if self.images else of_a_table
 
     def rows(self, treatment: Treatment) -> tuple[Dataset, dict[str, dict[str, float]]]:
         """The rows with a treatment, and the baselines' losses on validation and test rows."""
@@ -108,7 +115,7 @@ class Desk:
         if key not in self._sheets:
             rate = BASE_RATE[setup.optimizer]
             self._sheets[key] = sheets.fill(
-                setup, self.rows(treatment)[0], rate, 2 * epochs, self.seeds, self.programs, places
+                setup, self.rows(treatment)[0], rate, 2 * self.epochs(epochs), self.seeds, self.programs, places
             )
         return self._sheets[key]
 
@@ -265,7 +272,7 @@ def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]
 
     healthy, natural, seen = 0, 0, set[tuple[int, int]]()
     tried = [
-        Cut(rate, epochs, patience)
+        Cut(rate, desk.epochs(epochs), patience)
         for patience in (10, 20, None)
         for epochs in (50, LONG, 30)
         for rate in (best + 1, best, best + 2)
@@ -290,7 +297,7 @@ def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]
             second = (len(cases) + 1) % len(desk.seeds)
             cases.append({**case, "run": _shown(sheet, cut, second, desk.seeds[second])})
 
-    for slug, severity, cut in _rate_faults(sheet, best):
+    for slug, severity, cut in _rate_faults(desk, sheet, best):
         cases.append(cut_case(cut, slug, severity))
     return cases + _restarted(desk, sheet, others, best, len(cases))
 
@@ -300,41 +307,43 @@ def best_rate(sheet: Sheet) -> int:
 
     Losses are means over `sheets.LAST` epochs and medians over the seeds, so that a noisy curve's lucky epoch is none.
     """
-    curves = np.where(np.isfinite(sheet.curves["validation"]), sheet.curves["validation"], np.inf)[:, :, :LONG]
+    curves = np.where(np.isfinite(sheet.curves["validation"]), sheet.curves["validation"], np.inf)
+    curves = curves[:, :, : curves.shape[2] // 2]
     windows = np.lib.stride_tricks.sliding_window_view(curves, sheets.LAST, axis=2)
     lowest = np.median(windows.mean(axis=3).min(axis=2), axis=1) / sheet.chance["validation"]
     good = np.flatnonzero(lowest - lowest.min() <= labels.NEEDED * np.maximum(lowest, labels.CHANCE_FLOOR))
     return int(np.clip(good[0], 2, len(sheets.FACTORS) - 3))
 
 
-def _rate_faults(sheet: Sheet, best: int) -> list[tuple[str, str, Cut]]:
+def _rate_faults(desk: Desk, sheet: Sheet, best: int) -> list[tuple[str, str, Cut]]:
     last = len(sheets.FACTORS) - 1
     noisy, diverging = None, None
+    usual, long = desk.epochs(60), desk.epochs(LONG)
     for rate in range(best + 1, last + 1):
-        cut = Cut(rate, 60, None)
-        shown = labels.facts(sheet, rate, 60, None, sheets.end(sheet, rate, 60, None))
+        cut = Cut(rate, usual, None)
+        shown = labels.facts(sheet, rate, usual, None, sheets.end(sheet, rate, usual, None))
         if shown.diverged > 0.5 and diverging is None:
             diverging = cut
         if shown.noisy and shown.diverged < 0.5 and noisy is None:
             noisy = cut
     faults = [
-        ("learning-rate-too-low", "mild", Cut(max(best - 2, 0), 60, None)),
-        ("learning-rate-too-low", "severe", Cut(max(best - 3, 0), 60, None)),
-        ("learning-rate-too-high", "mild", Cut(min(best + 2, last), 60, None)),
-        ("learning-rate-too-high", "severe", Cut(min(best + 4, last), 60, None)),
-        ("unfinished", "mild", Cut(max(best - 1, 0), 16, None)),
-        ("unfinished", "severe", Cut(max(best - 1, 0), 8, None)),
-        ("overfitting", "mild", Cut(best, LONG, None)),
-        ("overfitting", "severe", Cut(min(best + 1, last), LONG, None)),
-        ("wasted-epochs", "mild", Cut(min(best + 1, last), 60, None)),
-        ("wasted-epochs", "severe", Cut(best, LONG, None)),
+        ("learning-rate-too-low", "mild", Cut(max(best - 2, 0), usual, None)),
+        ("learning-rate-too-low", "severe", Cut(max(best - 3, 0), usual, None)),
+        ("learning-rate-too-high", "mild", Cut(min(best + 2, last), usual, None)),
+        ("learning-rate-too-high", "severe", Cut(min(best + 4, last), usual, None)),
+        ("unfinished", "mild", Cut(max(best - 1, 0), desk.epochs(16), None)),
+        ("unfinished", "severe", Cut(max(best - 1, 0), desk.epochs(8), None)),
+        ("overfitting", "mild", Cut(best, long, None)),
+        ("overfitting", "severe", Cut(min(best + 1, last), long, None)),
+        ("wasted-epochs", "mild", Cut(min(best + 1, last), usual, None)),
+        ("wasted-epochs", "severe", Cut(best, long, None)),
     ]
     faults += [("unstable", "severe", noisy)] if noisy else []
     faults += [("diverged", "severe", diverging)] if diverging else []
     for slug, name in (("loss-spikes", "spikes"), ("noisy-validation", "noisy_validation")):
         for rate in range(best, last + 1):
-            if getattr(labels.facts(sheet, rate, 60, None, sheets.end(sheet, rate, 60, None)), name):
-                faults.append((slug, "mild" if rate <= best + 1 else "severe", Cut(rate, 60, None)))
+            if getattr(labels.facts(sheet, rate, usual, None, sheets.end(sheet, rate, usual, None)), name):
+                faults.append((slug, "mild" if rate <= best + 1 else "severe", Cut(rate, usual, None)))
                 break
     return faults
 
@@ -342,7 +351,7 @@ def _rate_faults(sheet: Sheet, best: int) -> list[tuple[str, str, Cut]]:
 def _restarted(desk: Desk, sheet: Sheet, others: Mapping[str, Sheet], best: int, place: int) -> list[dict[str, Any]]:
     """Logs that hold two trainings, one after the other: the second from another seed."""
     cases = []
-    for severity, epochs in (("mild", 40), ("severe", 60)):
+    for severity, epochs in (("mild", desk.epochs(40)), ("severe", desk.epochs(60))):
         cut = Cut(best, epochs, None)
         case = case_of(desk, sheet, cut, others, Treatment(), "restarted-log", severity, place)
         second = (place + 1) % len(desk.seeds)
@@ -358,12 +367,11 @@ def _planted(desk: Desk) -> list[dict[str, Any]]:
     """Cases whose fault lies in the rows, the initial weights or the network."""
     cases: list[dict[str, Any]] = []
     best = best_rate(desk.sheet(desk.base, Treatment()))
-    images = desk.block.dataset in sources.IMAGES
-    for plant in plants.plants(desk.base, desk.source.task, desk.block.variant, images=images):
+    for plant in plants.plants(desk.base, desk.source.task, desk.block.variant, images=desk.images):
         rate = best if plant.setup.batch_size == desk.base.batch_size else max(best - 1, 0)
         stopping = plant.slug not in ("overfitting", "nonfinite-inputs", "batch-norm-small-batch")
         patience = 20 if stopping and (len(cases) + desk.block.variant) % 2 else None
-        cut, others = Cut(rate, plant.epochs, patience), others_of(desk, plant, best)
+        cut, others = Cut(rate, desk.epochs(plant.epochs), patience), others_of(desk, plant, best)
         sheet, treatment = sheet_of(desk, plant), plant.treatment
         cases.append(case_of(desk, sheet, cut, others, treatment, plant.slug, plant.severity, len(cases)))
     return cases

@@ -154,14 +154,15 @@ def _makers(base: Setup, task: Task, images: bool):
         (edit(selu, initializer="scaled:4", dropout_kind="Dropout"), Treatment()),
         cure=selu,
     )
-    normalized = edit(base, batch_norm=True, batch_size=32)
-    yield plant(
-        "batch-norm-small-batch",
-        (edit(normalized, batch_size=4), Treatment()),
-        (edit(normalized, batch_size=2), Treatment()),
-        cure=normalized,
-        epochs=20,
-    )
+    if not images:
+        normalized = edit(base, batch_norm=True, batch_size=32)
+        yield plant(
+            "batch-norm-small-batch",
+            (edit(normalized, batch_size=4), Treatment()),
+            (edit(normalized, batch_size=2), Treatment()),
+            cure=normalized,
+            epochs=20,
+        )
     outputs = {"regression": ("relu", "sigmoid"), "binary": ("linear", "softmax"), "multiclass": ("sigmoid", "relu")}
     mild, severe = outputs[task]
     yield plant("output-loss-mismatch", built(output=mild), built(output=severe))
