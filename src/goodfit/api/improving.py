@@ -177,7 +177,7 @@ def improve(
         return improve_function(model, dict(settings or {}), members, limits, listed, rounds, folder, overwrite, report)
     if epochs is None:
         raise InputError("epochs is not given.", "Say for how many epochs the model is trained, such as epochs=200.")
-    proof = _proof(
+    proof = proof_of(
         model,
         (x, y),
         validation_data,
@@ -246,7 +246,7 @@ def study_of(proof: Proof, ladder: Ladder, members: Sequence[int], test_data: An
     )
 
 
-def _proof(
+def proof_of(
     model: Any,
     data: tuple[Any, Any],
     validation_data: Any,

@@ -33,6 +33,14 @@ _MEMORY = 500_000_000
 """Bytes of trained weights held at most, so that what was trained need not be trained again for the final model."""
 
 
+_NAMED = {
+    "activation": remedies.activation,
+    "initialization": remedies.initializer,
+    "optimizer": remedies.optimizer,
+}
+"""What may stand behind the name of an activation, an initializer or an optimizer: `silu-activation`."""
+
+
 def unasked() -> tuple[Change, ...]:
     """Changes that may help whatever the diagnosis, most often helpful first."""
     return (
@@ -72,6 +80,8 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
             listed.append(one)
         elif one in known:
             listed.append(known[one]())
+        elif (kind := one.rpartition("-")[2]) in _NAMED and one != kind:
+            listed.append(_NAMED[kind](one.removesuffix(f"-{kind}").replace("-", "_")))
         else:
             raise InputError(f"no change is called {one!r}.", f"There are {', '.join(sorted(known))}.")
     if not listed:
@@ -119,6 +129,7 @@ class Proof:
         changes: tuple[Change, ...] | None,
         most: int | None,
         rounds: int,
+        racing: bool = True,
     ) -> Ladder:
         """The ladder of this study."""
         from goodfit.training import arms, edits
@@ -151,6 +162,7 @@ class Proof:
             cost=lambda recipe, count: arms.steps_at_most(recipe, train_rows, count),
             budget=budget,
             rounds=rounds,
+            racing=racing,
             report=self.report,
         )
 

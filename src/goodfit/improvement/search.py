@@ -12,6 +12,7 @@ from typing import Any
 
 from goodfit.errors import InputError
 from goodfit.improvement.compare import LEVEL, Arm, Design, compare, holm, joined
+from goodfit.improvement.trials import UnwritableError
 from goodfit.values import Change, Comparison, Diagnosis, Progress, Recipe, Report, Trial, silent
 
 LEAST_GAIN = 0.01
@@ -189,13 +190,15 @@ class _Search:
     arms: list[Arm] = field(default_factory=list)
     refused: list[tuple[Change, str]] = field(default_factory=list)
     steps: int = 0
+    reserve: int = 0
     began: float = field(default_factory=time.monotonic)
 
     def climb(self, recipe: Recipe, rounds: int) -> Ladder:
-        least = 2 * self.cost(recipe, len(self.seeds))
+        self.reserve = 2 * self.cost(recipe, len(self.seeds))
+        least = 2 * self.reserve
         if self.budget.steps is not None and self.budget.steps < least:
             raise InputError(
-                f"a budget of {self.budget.steps:,} steps doesn't suffice for the baseline and one change.",
+                f"a budget of {self.budget.steps:,} steps doesn't suffice for baseline, change and fresh seeds.",
                 f"Give at least {least:,} steps, or fewer seeds or epochs.",
             )
         ended, interrupted, gain, fresh = "", False, None, None
@@ -274,8 +277,10 @@ class _Search:
         for number, part in enumerate(parts):
             affordable = []
             for place in alive:
-                price = self.cost(candidates[place][1], len(part))
-                if self._affords(price + sum(self.cost(candidates[other][1], len(part)) for other in affordable)):
+                after = candidates[place][1]
+                more = max(0, self.cost(after, len(self.seeds)) - self.reserve // 2)  # were it the one that is kept
+                price = sum(self.cost(candidates[other][1], len(part)) for other in [*affordable, place])
+                if self._affords(price + more):
                     affordable.append(place)
                 else:
                     spent = True
@@ -356,12 +361,14 @@ class _Search:
             return False
         if self.budget.steps is None:
             return True
-        return self.steps + price <= self.budget.steps
+        return self.steps + price + self.reserve <= self.budget.steps
 
     def _attempt(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm | str:
         """The trained arm, or why it could not be trained."""
         try:
             return self._trained(recipe, seeds)
+        except UnwritableError:
+            raise
         except Exception as problem:  # what a model or a function of the user's raises is no closed list
             reason = next(iter(str(problem).strip().splitlines()), "")
             return f"{type(problem).__name__}: {reason[:300]}" if not isinstance(problem, InputError) else reason

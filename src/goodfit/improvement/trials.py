@@ -21,6 +21,10 @@ from goodfit.values._json import dumps
 _ABOUT = "study.json"
 
 
+class UnwritableError(InputError):
+    """A finished trial can't be kept: the study ends, for what comes after it would be lost as well."""
+
+
 class Trials:
     """A folder of finished trials. Several processes may use one: a trial is there whole or not at all, and equal
     trials are equal files.
@@ -79,7 +83,7 @@ class Trials:
         return Arm(run, losses, about["train_rows"], about["steps"])
 
     def keep(self, key: str, arm: Arm) -> None:
-        """Write a finished trial; `InputError` where the disk is full or can't be written."""
+        """Write a finished trial; `UnwritableError` where the disk is full or can't be written."""
         run = arm.run
         about = {
             "curves": list(run.curves),
@@ -102,7 +106,7 @@ class Trials:
         try:
             self._write(f"{key}.npz", buffer.getvalue())
         except OSError as error:
-            raise InputError(
+            raise UnwritableError(
                 f"a finished trial can't be written to {self.folder}: {error.strerror or error}.",
                 "Make room and run the same again: what was finished is there.",
             ) from error
