@@ -6,6 +6,8 @@ import importlib
 import pkgutil
 from functools import cache
 
+import numpy as np
+
 from goodfit.checks import thresholds
 from goodfit.checks.case import Case, Check
 from goodfit.checks.reading import Reading
@@ -41,7 +43,7 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
     The verdict is the first of diverged, not-learning, unstable, unfinished, underfitting and overfitting that was
     found (divergence of a minority of the seeds does not count); `balanced` where none was and the validation loss is
     acceptable; `insufficient-evidence` where the curves don't allow for that, with the cheapest measurement that
-    would settle it.
+    would settle it, and where the epoch counter goes back.
 
     Args:
         run: what happened.
@@ -71,6 +73,10 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
 
 def _verdict(case: Case, findings: dict[str, Finding]) -> tuple[Verdict, str]:
     reading = case.reading
+    if (np.diff(np.asarray(case.run.epoch, dtype=np.float64)) <= 0).any():
+        return "insufficient-evidence", (
+            "The epoch counter goes back: this log holds more than one training. Diagnose each by itself."
+        )
     diverged = float(reading.diverged.mean()) if len(reading.diverged) else 0.0
     for slug in _FAULTS:
         finding = findings.get(slug)

@@ -60,10 +60,26 @@ class Series:
         sd = noise_sd(tail)
         return 0.0 if math.isnan(sd) else sd
 
-    @property
+    @cached_property
     def level_error(self) -> float:
-        """The standard error of the difference of two levels, each from a full window."""
-        return self.noise * math.sqrt(2.0 / self.window)
+        """The standard error of the difference of two levels, each from a full window.
+
+        Of white noise, it is what the noise from one value to the next makes it. A curve that was smoothed, or that
+        wanders, is steady from one value to the next and uncertain all the same: what is left of its last half beside
+        a cubic is then the noise, widened where neighbours resemble each other (see `least_squares_slope`).
+        """
+        white = self.noise * math.sqrt(2.0 / self.window)
+        tail = self.robust[len(self.robust) // 2 :]
+        if len(tail) < 16:
+            return white
+        x = np.linspace(-1.0, 1.0, len(tail))
+        scale = float(np.abs(tail).max()) or 1.0
+        left = tail / scale - np.polynomial.Polynomial.fit(x, tail / scale, 3)(x)
+        power = float(left @ left)
+        likeness = float(left[1:] @ left[:-1]) / power if power > 0 else 0.0
+        widened = min((1 + likeness) / (1 - min(likeness, 0.95)), self.window) if likeness > 0.5 else 1.0
+        wander = scale * math.sqrt(power / (len(tail) - 4)) * math.sqrt(2.0 / self.window * widened)
+        return max(white, wander) if likeness > 0.5 else white
 
     @property
     def first(self) -> float:
@@ -321,6 +337,21 @@ def _diverged(
     start = curve.first
     if ratios:
         reference = max(start, chance) if known else start
+        if _collapsed(curve, reference):
+            return True
         return curve.end > thresholds.DIVERGED_RATIO * reference and curve.end > curve.lowest + 4 * curve.level_error
     fall = start - curve.lowest
-    return curve.end - start > max(fall, 0.0) + max(abs(start), 1e-12) and curve.end > start + 10 * curve.noise
+    rise = curve.end - start
+    return rise > 2.0 * max(fall, 0.0) and rise > 10 * curve.noise and curve.enough
+
+
+def _collapsed(curve: Series, start: float) -> bool:
+    """Whether a curve had fallen well below its start, and ended there again for good."""
+    if not curve.enough:
+        return False
+    back, fell = thresholds.COLLAPSED_TO * start, thresholds.COLLAPSED_FROM * start
+    return (
+        curve.plateau >= back
+        and curve.lowest <= fell
+        and curve.plateau - curve.lowest > 10 * curve.noise / math.sqrt(curve.window)
+    )

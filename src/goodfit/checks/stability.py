@@ -8,6 +8,7 @@ import numpy as np
 
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
+from goodfit.checks.reading import Series
 from goodfit.values import Evidence, Finding
 
 
@@ -22,12 +23,18 @@ def diverged(case: Case) -> Finding:
 
     Detected: a seed diverged where its outcome says so, where the last logged training or validation loss is NaN or
     infinite, or where the training loss ends above `DIVERGED_RATIO` times the larger of its start and chance and well
-    above its own lowest level. (A validation loss that rises high while the training loss falls is overfitting.)
-    Severity is high where at least `DIVERGED_SHARE` of the seeds did; a lone seed is said as such.
+    above its own lowest level. Or where it had fallen below `COLLAPSED_FROM` of its start and ends above `COLLAPSED_TO`
+    of it: all that was learned is gone. (A validation loss that rises high while the training loss falls is
+    overfitting.) A loss that is somewhere negative diverged where it ends above its start by more than twice what it
+    had fallen, and by more than ten times its noise. Severity is high where at least `DIVERGED_SHARE` of the seeds did;
+    a lone seed is said as such.
 
     Why it matters: weights that overflowed hold nothing; a recipe that diverges for some seeds can do so for any.
 
     What to try: a lower learning rate, gradient clipping, inputs and targets of unit scale.
+
+    False alarms: a log that breaks off just after a restart ends near its start; an objective that is maximized, logged
+    under the name of a loss, rises as it should.
     """
     reading, run = case.reading, case.run
     n = len(run.seeds)
@@ -58,7 +65,9 @@ def diverged(case: Case) -> Finding:
         and all(c is None or not c.ends_nonfinite for c in reading.train)
         and all(outcome not in ("diverged", "nonfinite") for outcome in run.outcomes)
     )
-    how = "ended not finite (NaN or infinite)" if nonfinite == count else "blew up far above its start"
+    high = any(ratio > thresholds.DIVERGED_RATIO for ratio in ratios) or not ratios or not reading.ratios
+    how = "blew up far above its start" if high else "had fallen, and came back to where it started"
+    how = "ended not finite (NaN or infinite)" if nonfinite == count else how
     if nonfinite and nonfinite < count:
         how = "ended not finite or far above its start"
     what = "validation loss" if only_validation else reading.quantity
@@ -82,14 +91,20 @@ def not_learning(case: Case) -> Finding:
 
     Detected: the lowest level that training (or validation) loss reaches gains less than `NOT_LEARNING_GAIN` over the
     chance loss, in the median over seeds, and the loss is not still falling by a relevant amount. Where chance was
-    not measured, the first epoch's loss stands for it; then a curve that starts at a low loss might be one that
-    learned all in its first epoch, so an accuracy of more than 0.8 answers not-applicable.
+    not measured, the first epoch's loss stands for it, and a fall counts only where it is more than the noise
+    (`LEARNED_Z`); for a loss that is somewhere negative, which has no floor to measure a gain from, that alone is asked
+    for. A curve that starts at a low loss might be one that learned all in its first epoch, so an accuracy of more
+    than 0.8 answers not-applicable.
 
     Why it matters: the network predicts no better than the mean or the commonest class: something is broken, not
     badly tuned.
 
     What to try: another learning rate (tenfold up as well as down), inputs of unit scale, other activations or
     initialization, and whether inputs and targets belong together.
+
+    False alarms: a network that learned all there is within its first epoch shows a flat curve; with the chance loss
+    measured, it is not mistaken. Inputs that don't tell the target can't be learned by any network: the message says so
+    where the baselines do no better.
     """
     reading = case.reading
     curves = {s: [c] for s, c in reading.trains()}
@@ -100,7 +115,7 @@ def not_learning(case: Case) -> Finding:
     if reading.chance_known:
         gains = [1.0 - min(c.lowest for c in cs) / reading.chance for cs in curves.values()]
     else:
-        gains = [max((c.first - c.lowest) / max(abs(c.first), c.noise, 1e-300) for c in cs) for cs in curves.values()]
+        gains = [max(_fall(c, reading.ratios) for c in cs) for cs in curves.values()]
     noise = float(np.median([cs[0].level_error for cs in curves.values()])) / max(reading.chance, 1e-300)
     gain = float(np.median(gains))
     chance = "chance" if reading.chance_known else "the first epoch"
@@ -139,6 +154,16 @@ def not_learning(case: Case) -> Finding:
     return found("not-learning", "high", message, evidence, changes)
 
 
+def _fall(curve: Series, ratios: bool) -> float:
+    """What a curve gained over its first value; 0 where that is no more than noise (and no instability either)."""
+    steady = curve.noise <= thresholds.UNSTABLE_NOISE * max(curve.late, abs(curve.first)) or not ratios
+    by_value = curve.first - curve.lowest > thresholds.LEARNED_Z * curve.noise
+    by_level = curve.level[0] - curve.lowest > (thresholds.MINIMUM_BIAS + thresholds.TREND_T) * curve.level_error
+    if (steady and not (by_value or by_level)) or curve.first <= curve.lowest:
+        return 0.0
+    return (curve.first - curve.lowest) / max(abs(curve.first), curve.noise, 1e-300) if ratios else 1.0
+
+
 def _still_falling(curve, reading) -> bool:
     slope = curve.late_slope
     gain = reading.gain(curve.end, curve.projected())
@@ -166,33 +191,38 @@ def unstable(case: Case) -> Finding:
 
     Detected: the noise of the loss in the last half (from second differences, so that trends don't count) over its
     level (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in
-    validation: other batches each epoch make the former noisy, a jump of the weights both; or spikes in more than
-    `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`); or at least `UNSTABLE_SEED_SHARE`, but not most, of the
-    seeds diverged. A log per step is first averaged over blocks, as batches differ by nature.
+    validation, and the loss rises at more than `UNSTABLE_RISES` of its steps: other batches each epoch make the former
+    noisy, a jump of the weights both; or spikes in more than `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`);
+    or at least `UNSTABLE_SEED_SHARE`, but not most, of the seeds diverged. A log per step is first averaged over
+    blocks, as batches differ by nature. Curves of fewer than `UNSTABLE_POINTS` values are read only where there are no
+    longer ones.
 
     Why it matters: the weights at the end are a lottery, and so is the best epoch.
 
     What to try: a lower learning rate, gradient clipping, larger batches.
+
+    False alarms: the losses of reinforcement learning and of adversarial training jump by nature. A log that was
+    smoothed before it was read hides a jump, and this stays clear.
     """
     reading, n = case.reading, len(case.run.seeds)
     curves = reading.trains() or reading.validations()
     share = float(reading.diverged.mean()) if n > 1 else 0.0
     if not curves:
         return not_applicable("unstable", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
-    noise = min(
-        float(np.median([reading.relative(c.noise, c.late) for _, c in part]))
-        for part in (reading.trains(), reading.validations())
-        if part
-    )
+    parts = [part for part in (reading.trains(), reading.validations()) if part]
+    parts = [p for p in parts if min(len(c.y) for _, c in p) >= thresholds.UNSTABLE_POINTS] or parts[:1]
+    noise = min(float(np.median([reading.relative(_jumps(c), c.late) for _, c in part])) for part in parts)
+    rises = min(float(np.median([_rises(c) for _, c in part])) for part in parts)
     spikes = float(np.median([_spikes(c, reading.chance)[0] / len(c.y) for _, c in curves]))
     evidence = [
         Evidence("noise of the loss over its level", noise, thresholds.UNSTABLE_NOISE, ">"),
+        Evidence("share of the last half's epochs at which the loss rises", rises, thresholds.UNSTABLE_RISES, ">"),
         Evidence("share of epochs with a spike", spikes, thresholds.UNSTABLE_SPIKE_SHARE, ">"),
     ]
     if n > 1:
         evidence.append(Evidence("share of seeds that diverged", share, thresholds.UNSTABLE_SEED_SHARE, ">"))
     changes = [remedies.lower_learning_rate(1 / 3), remedies.clip_gradients(), remedies.larger_batches()]
-    if noise > thresholds.UNSTABLE_NOISE:
+    if noise > thresholds.UNSTABLE_NOISE and rises > thresholds.UNSTABLE_RISES:
         message = f"The {reading.quantity} jumps by {noise:.0%} of its level from epoch to epoch instead of settling."
         return found("unstable", "high", message, evidence, changes)
     if spikes > thresholds.UNSTABLE_SPIKE_SHARE:
@@ -203,6 +233,19 @@ def unstable(case: Case) -> Finding:
         message = f"{int(reading.diverged.sum())} of {n} seeds diverged and the others did not."
         return found("unstable", "high", message, evidence, changes)
     return clear("unstable", "From epoch to epoch the loss moves little against its level.", evidence)
+
+
+def _jumps(curve: Series) -> float:
+    """The noise of a curve; of a short one, where no value is to be left out as a spike, from all its bends."""
+    if len(curve.y) >= 16 or len(curve.y) < 4:
+        return curve.noise
+    return float(np.sqrt(np.mean(np.diff(curve.y, n=2) ** 2) / 6.0))
+
+
+def _rises(curve: Series) -> float:
+    """The share of the last half's steps that go up; of all steps where the curve is short."""
+    tail = curve.y[len(curve.y) // 2 :] if len(curve.y) >= 16 else curve.y
+    return float((np.diff(tail) > 0).mean()) if len(tail) > 1 else 0.0
 
 
 def _spikes(curve, chance: float) -> tuple[int, float]:
@@ -225,6 +268,8 @@ def loss_spikes(case: Case) -> Finding:
     Why it matters: a step threw the weights far off; the training recovered, this time.
 
     What to try: gradient clipping, a lower learning rate, and a look at the rows of that batch.
+
+    False alarms: a schedule with warm restarts lifts the loss at each of them, on purpose.
     """
     reading = case.reading
     curves = [(s, c) for s, c in (reading.trains() or reading.validations()) if len(c.y) >= 10]

@@ -52,6 +52,13 @@ DIVERGED_RATIO: Final = 2.0
 """Training loss at the end over the larger of its start and chance (ratio). Well above what noise or a warm-up does.
 Provisional."""
 
+COLLAPSED_TO: Final = 0.9
+"""Training loss of the last tenth over the larger of its start and chance from which a curve that had fallen below
+`COLLAPSED_FROM` has collapsed (ratio): all that was learned is gone. Provisional."""
+
+COLLAPSED_FROM: Final = 0.5
+"""How low it had been, over the same (ratio). Provisional."""
+
 DIVERGED_SHARE: Final = 0.5
 """Share of diverged seeds from which the run itself is called diverged (ratio). A majority."""
 
@@ -61,6 +68,17 @@ UNSTABLE_SEED_SHARE: Final = 0.25
 UNSTABLE_NOISE: Final = 0.15
 """Noise of the training loss from epoch to epoch over its level (ratio, level at least `CHANCE_FLOOR` of chance). Epoch
 means of a settled run stay within a few percent of their level. Provisional."""
+
+UNSTABLE_RISES: Final = 0.2
+"""Share of the last half's epochs at which the loss rises (ratio): noise about a level has a half of them, a curve that
+falls steeply has none, however strongly it bends. Provisional."""
+
+UNSTABLE_POINTS: Final = 8
+"""Values from which the noise of a curve is told apart from its shape (values). Provisional."""
+
+LEARNED_Z: Final = 4.0
+"""How far the first loss lies above the lowest level, in standard deviations of the noise, for the fall to be more than
+noise: the lowest of some ten levels lies 0.65 of these low by chance, so that 3.35 are left, 1 in 2,500."""
 
 SPIKE_Z: Final = 10.0
 """Height of a spike over the running median, in standard deviations of the noise. Provisional."""
