@@ -183,6 +183,8 @@ def selu_conditions(case: Case) -> Finding:
     plain dropout sets units to 0, which is not where SELU's own floor lies.
 
     What to try: LeCun initialization and alpha dropout; or another activation.
+
+    False alarms: in a network of two or three layers nothing drifts far; without harm it is not named there.
     Source: Klambauer et al. (2017), "Self-normalizing neural networks", section 2 and appendix on alpha dropout.
     """
     slug = "selu-conditions"
@@ -222,6 +224,9 @@ def batch_norm_small_batch(case: Case) -> Finding:
     Why it matters: mean and variance of a handful of rows are noise, and in inference other ones are used.
 
     What to try: larger batches, layer normalization, or none.
+
+    False alarms: some networks train well on the noise of small batches, which acts as a regularizer; what suffers
+    first is the validation, whose averages lag.
     Source: Wu and He (2018), "Group normalization", figure 1: the error grows from batches of 16 down to 2.
     """
     slug = "batch-norm-small-batch"
@@ -359,6 +364,8 @@ def regularization_on_unscaled_inputs(case: Case) -> Finding:
     Why it matters: an input measured in small numbers needs large weights, and pays for its unit.
 
     What to try: standardize the inputs.
+
+    False alarms: a penalty that is next to nothing does no harm at any scale.
     Source: Hastie, Tibshirani and Friedman (2009), "The elements of statistical learning", section 3.4.1.
     """
     slug = "regularization-on-unscaled-inputs"

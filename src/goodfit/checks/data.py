@@ -56,6 +56,9 @@ def unscaled_inputs(case: Case) -> Finding:
     some and too low for others, and large inputs make large first steps, dead units and divergence.
 
     What to try: standardize each input by its mean and standard deviation over the training rows.
+
+    False alarms: pixels from 0 to 16, and many nets that normalize within, train well as they are; trees don't mind at
+    all. Where the fit is good, this is a risk, no fault.
     Source: LeCun, Bottou, Orr and Müller (1998), "Efficient BackProp", section 4.3.
     """
     slug, dataset = "unscaled-inputs", case.dataset
@@ -97,6 +100,9 @@ def unscaled_target(case: Case) -> Finding:
     Why it matters: the gradients grow with the target's scale; the first epochs go into learning its offset.
 
     What to try: standardize the target by the training rows, and predict back in its own units.
+
+    False alarms: an output layer whose bias starts at the target's mean needs no shift; long trainings with Adam get
+    there in the end.
     """
     slug, dataset = "unscaled-target", case.dataset
     if dataset is None or not len(dataset.train):
@@ -129,6 +135,8 @@ def nonfinite_inputs(case: Case) -> Finding:
     Why it matters: one of them in a batch makes the loss and then every weight NaN.
 
     What to try: fill the gaps (with an indicator), or leave those rows out.
+
+    False alarms: none known; a model that masks them inside is the only one that can bear them.
     """
     slug, dataset = "nonfinite-inputs", case.dataset
     if dataset is None:
@@ -170,6 +178,8 @@ def constant_inputs(case: Case) -> Finding:
     Why it matters: they tell nothing, and in new rows a first other value meets an untrained weight.
 
     What to try: leave them out.
+
+    False alarms: they do no harm to the fit itself; a constant on purpose (a flag that is yet to be used) is one, too.
     """
     slug, dataset = "constant-inputs", case.dataset
     if dataset is None or len(dataset.train) < 2:
@@ -195,6 +205,8 @@ def class_imbalance(case: Case) -> Finding:
     Why it matters: accuracy looks good when the rare class is never predicted.
 
     What to try: look at balanced accuracy and the confusion matrix; weight the classes; collect more of the rare one.
+
+    False alarms: where the probabilities are what is wanted, rare classes are no fault, and weights would bend them.
     """
     slug, dataset = "class-imbalance", case.dataset
     if dataset is None or not len(dataset.train):
@@ -312,6 +324,8 @@ def duplicate_rows(case: Case) -> Finding:
     Why it matters: the network has seen them; their scores flatter.
 
     What to try: remove the duplicates before splitting, or split by groups.
+
+    False alarms: rows of a few coarse measurements coincide by nature where there are many of them.
     """
     slug, dataset = "duplicate-rows", case.dataset
     held_out = np.concatenate([dataset.validation, dataset.test]) if dataset is not None else np.zeros(0, dtype=int)
@@ -350,6 +364,9 @@ def target_leakage(case: Case) -> Finding:
     Why it matters: it is mostly the target in another form, and will not be there when it is needed.
 
     What to try: leave that input out, unless it is known before the target is.
+
+    False alarms: some targets are simple: one threshold can truly tell two kinds apart. Who knows where the input comes
+    from can say.
     """
     slug, dataset = "target-leakage", case.dataset
     if dataset is None or len(dataset.train) < 20:
@@ -404,6 +421,8 @@ def train_validation_shift(case: Case) -> Finding:
 
     What to try: shuffle before splitting; where time or groups matter, split by them on purpose and keep the finding
     in mind.
+
+    False alarms: a split by time differs in the column of time itself, and should.
     Source: Smirnov (1948); asymptotic p by Kolmogorov's series with Stephens's (1970) correction of the sample size.
     """
     slug, dataset = "train-validation-shift", case.dataset

@@ -104,7 +104,7 @@ def _most_promising(case: Case) -> list[Change]:
 def overfitting(case: Case) -> Finding:
     """The network fits its training rows at the cost of the others.
 
-    Detected, in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at
+    Detected: in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at
     least `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training
     loss went on falling. Not where the best epoch's weights were kept. (2) Gap: where baselines are known, the better
     one's validation loss beats the network's by `UNDERFITTING_GAIN` while the network fits its training rows better
@@ -116,7 +116,13 @@ def overfitting(case: Case) -> Finding:
     Why it matters: what the network learned last does not hold for new rows.
 
     What to try: early stopping with the best epoch restored where the validation loss rose; dropout, an L2 penalty, a
-    smaller network or more rows where the gap is wide. Prechelt (1998), "Early stopping: but when?", for the first.
+    smaller network or more rows where the gap is wide.
+
+    False alarms: validation rows that are distributed otherwise than the training rows make a gap that is no
+    overfitting (`train-validation-shift`). Cross-entropy can rise while accuracy still does: the network grows too sure
+    of its errors, which matters where its probabilities are used. Without a baseline, a wide gap can be the price of a
+    table with few rows, which nothing lowers.
+    Source: Prechelt (1998), "Early stopping: but when?", on stopping at the lowest validation loss.
     """
     reading = case.reading
     fits = _fits(reading)
@@ -197,7 +203,7 @@ def overfitting(case: Case) -> Finding:
 def underfitting(case: Case) -> Finding:
     """The network has not even learned what is in its training rows.
 
-    Detected with baselines (the better of a linear model and gradient boosting, by validation loss): they beat the
+    Detected: with baselines (the better of a linear model and gradient boosting, by validation loss): they beat the
     network's validation loss by at least `UNDERFITTING_GAIN`, and the network's training loss is not better than
     their *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone
     can't tell an underfit network from a hard table: it is said only where chance was measured, the training loss

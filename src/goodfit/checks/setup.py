@@ -27,6 +27,9 @@ def cannot_overfit_small_sample(case: Case) -> Finding:
     activations, initialization, the loss, the learning rate, strong regularization, or inputs that differ too little.
 
     What to try: another learning rate, a wider network, no regularization.
+
+    False alarms: rows with equal inputs and different targets can't be told apart by any network; a learning rate that
+    is far too low looks the same, and `learning-rate-too-low` says so where ten times the rate was tried.
     Source: Karpathy (2019), "A recipe for training neural networks", section 2.
     """
     slug = "cannot-overfit-small-sample"
@@ -52,8 +55,11 @@ def initial_loss_off_chance(case: Case) -> Finding:
     Why it matters: the first epochs are spent on unlearning confident nonsense, and the first steps are large.
 
     What to try: start the output layer's bias at the mean or at the prior's log odds, standardize the target, and
-    draw smaller weights for the output layer. Source: Karpathy (2019), "A recipe for training neural networks",
-    section 2, "verify loss @ init".
+    draw smaller weights for the output layer.
+
+    False alarms: a few epochs mend it by themselves in most networks; it matters where the training is short, or
+    diverges.
+    Source: Karpathy (2019), "A recipe for training neural networks", section 2, "verify loss @ init".
     """
     slug = "initial-loss-off-chance"
     initial, chance = _measured(case, "initial_loss"), _measured(case, "chance_loss")

@@ -21,6 +21,8 @@ def wasted_epochs(case: Case) -> Finding:
     Why it matters: time, and in many networks overfitting. Information, not a fault of the fit.
 
     What to try: early stopping.
+
+    False alarms: some networks stand still for long and then fall again; what is called wasted is so in hindsight only.
     """
     reading = case.reading
     curves = [(s, c) for s, c in reading.validations() if case.run.outcomes[s] != "stopped"]
@@ -174,6 +176,9 @@ def noisy_validation(case: Case) -> Finding:
     Why it matters: the best epoch is then chosen by luck, and its loss flatters.
 
     What to try: more validation rows, a lower learning rate at the end, averaged weights.
+
+    False alarms: batch normalization early in a training makes validation jump until its averages have settled; only
+    the last half is read for that reason.
     """
     reading = case.reading
     pairs = reading.pairs()
@@ -211,6 +216,8 @@ def restarted_log(case: Case) -> Finding:
     Why it matters: read as one curve, a restart looks like divergence or instability.
 
     What to try: diagnose the trainings one by one.
+
+    False alarms: a schedule with warm restarts jumps up too, though seldom back to the start.
     """
     epoch = np.asarray(case.run.epoch, dtype=np.float64)
     if len(epoch) < 2:
