@@ -11,7 +11,7 @@ import typer
 
 from goodfit import __version__
 from goodfit.cli import options
-from goodfit.cli.answer import FAIL_ON_MET, FAILED, WRONG, answering, complain, page, put_data, say
+from goodfit.cli.answer import FAIL_ON_MET, FAILED, WRONG, answering, complain, page, put, put_data, say
 from goodfit.cli.improving import improve
 from goodfit.cli.lab import lab
 from goodfit.cli.options import (
@@ -169,6 +169,21 @@ def diagnose(
         if json:
             put_data(_answers_json(answers))
         raise typer.Exit(next(code for code in (FAILED, WRONG, FAIL_ON_MET, 0) if code in codes))
+
+
+app.command()(improve)
+
+
+@app.command()
+def explain(
+    slug: Annotated[str, typer.Argument(metavar="SLUG", help="The finding's name, such as overfitting.")],
+    debug: Debug = False,
+) -> None:
+    """Say how a finding is detected, why it matters, what to try, and when it may be a false alarm."""
+    with answering(debug):
+        from goodfit.checks import pages
+
+        put(pages.wrapped(pages.explain(slug)))
 
 
 app.command()(improve)

@@ -77,6 +77,9 @@ def terminal(
         more = len(diagnosis.found) - MOST_FINDINGS
         if more > 0:
             _print(console, Text(f"and {words.count(more, 'more finding')}\n", "dim"))
+        if diagnosis.found:
+            command = f"goodfit explain {diagnosis.found[0].slug}"
+            _print(console, Text.assemble(("more    ", "dim"), command, "\n" if study else ""))
     if study:
         tables = score_tables(study)
         if tables:
