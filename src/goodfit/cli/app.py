@@ -171,9 +171,6 @@ def diagnose(
         raise typer.Exit(next(code for code in (FAILED, WRONG, FAIL_ON_MET, 0) if code in codes))
 
 
-app.command()(improve)
-
-
 @app.command()
 def explain(
     slug: Annotated[str, typer.Argument(metavar="SLUG", help="The finding's name, such as overfitting.")],
