@@ -11,14 +11,14 @@ from goodfit.lab.faults.work import work
 def untrained(monkeypatch):
     """Sheets of made-up curves that fall to a level that depends on the learning rate."""
 
-    def fill(setup, dataset, base_rate, epochs, seeds, programs, places=tuple(range(len(sheets.FACTORS)))):
+    def fill(setup, dataset, base_rate, epochs, seeds, programs, places=blocks.ALL_RATES):
         assert base_rate > 0
         assert programs is not None
         random = np.random.default_rng(sum(seeds))
         level = np.array([0.4 + 0.02 * (place - 4) ** 2 for place in places])[:, None, None]
         fall = np.exp(-np.arange(epochs) / 8)
         noise = 1 + 0.005 * random.normal(size=(len(places), len(seeds), epochs))
-        curves = {name: (level + 0.6 * fall) * noise for name in ("train", "validation", "hidden")}
+        curves = dict.fromkeys(("train", "validation", "hidden"), (level + 0.6 * fall) * noise)
         logged = {"loss": curves["train"], "val_loss": curves["validation"]}
         return sheets.Sheet(curves, logged, places, dict.fromkeys(curves, 1.0), setup, dataset)
 
