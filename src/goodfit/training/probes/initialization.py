@@ -33,7 +33,7 @@ def initialization(subject: Subject) -> Measured:
     if subject.epochs or not samples:
         samples.append(np.asarray(measure(subject.state), dtype=np.float64))
         epochs.append(subject.epochs)
-    by_name = dict(zip(signals.NAMES, np.stack(samples, axis=1), strict=True))
+    by_name: dict[str, np.ndarray] = dict(zip(signals.NAMES, np.stack(samples, axis=1), strict=True))
     values = {}
     if epochs[0] == 0:
         for name, what in (("activation_var", "activation"), ("activation_grad_var", "gradient")):
