@@ -116,6 +116,19 @@ def test_a_dead_layer_needs_no_harm(make):
     assert "'hidden_2'" in found.message
 
 
+def test_no_gradient_passes_a_dead_layer_but_that_is_another_fault(make):
+    run = case(make, stuck=True, **DEAD_LAYER, activation_grad_var=[0.0, 0.2, 0.3, 1.0])
+    assert make.finding("vanishing-gradients", run).status == "not-applicable"
+    zero = {"weight_rms": [0.0, 0.2, 0.2, 0.2], **VANISHING, **DEAD_LAYER}
+    run = case(make, stuck=True, **zero)
+    assert [make.finding(s, run).status for s in SLUGS[:5:2]] == ["not-applicable", "clear", "found"]
+
+
+def test_a_flat_start_is_no_explosion(make):
+    norms = np.array([1e-4, 0.2, 0.3, 0.3, 0.2, 0.2])[:, None]
+    assert make.finding("exploding-gradients", case(make, stuck=True, grad_norm=norms)).status == "clear"
+
+
 def test_units_killed_in_training_ask_for_a_lower_rate(make):
     dead = np.full((3, 6, 4), 0.1)
     dead[:, 2:, 1] = 0.9

@@ -28,6 +28,11 @@ def _depth_ratio(signals: LayerSignals) -> np.ndarray:
         return np.sqrt(first / last)
 
 
+def _zero(signals: LayerSignals) -> np.ndarray:
+    """Whether some hidden layer's kernel is zero at the first sample; shape (seeds,)."""
+    return (signals.of("weight_rms")[:, 0][:, signals.hidden] == 0.0).any(axis=1)
+
+
 def _median(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(np.median(known)) if known.size else float("nan")
@@ -57,7 +62,8 @@ def vanishing_gradients(case: Case) -> Finding:
 
     What to try: rectified activations with He initialization, normalization layers, fewer layers.
 
-    False alarms: rectified units that all died let no gradient through either; `dying-relu` is then found.
+    False alarms: a layer whose units are all dead or whose kernel is zero lets no gradient through either; such seeds
+    are left to `dying-relu` and `poor-initialization`.
     Source: Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks",
     section 4.2, figure 7.
     """
@@ -69,7 +75,10 @@ def vanishing_gradients(case: Case) -> Finding:
         return not_applicable(slug, "it takes two hidden layers to compare.")
     if not signals.starts:
         return not_applicable(slug, "no sample was taken before the first step.")
-    ratio = _depth_ratio(signals)
+    dead = np.nan_to_num(signals.of("dead_fraction")[:, 0], nan=0.0).max(axis=1) >= thresholds.DEAD_LAYER
+    ratio = np.where(dead | _zero(signals), np.nan, _depth_ratio(signals))
+    if np.isnan(ratio).all():
+        return not_applicable(slug, "a layer is dead from the start: no gradient passes it at all.")
     harmed, cost = harm(case)
     limit = thresholds.VANISHING_RATIO
     evidence = [Evidence(_OVER, _median(ratio), limit, "<"), cost]
@@ -96,8 +105,8 @@ def exploding_gradients(case: Case) -> Finding:
 
     Detected: the run diverged, is unstable, or its loss was harmed (as for vanishing gradients), and in most seeds one
     of: before the first step the gradient at the first layer is more than `EXPLODING_RATIO` times that at the last
-    hidden one; at some sample the norm of all gradients is more than `GRADIENT_GROWTH` times that before the
-    first step, or not finite.
+    hidden one; at some sample the norm of all gradients is more than `GRADIENT_GROWTH` times its median and that
+    before the first step, or not finite.
 
     Why it matters: one step undoes many.
 
@@ -116,11 +125,12 @@ def exploding_gradients(case: Case) -> Finding:
     total[:, 0] = np.where(np.isnan(total[:, 0]), 0.0, total[:, 0])
     blown = (~np.isfinite(total) & taken).any(axis=1) | np.array([o == "nonfinite" for o in case.run.outcomes])
     largest = np.nanmax(np.where(np.isfinite(total), total, np.nan), axis=1)
-    growth = np.where(blown, np.inf, largest / np.maximum(total[:, 0], 1e-300))
+    usual = np.fmax(total[:, 0], np.nanmedian(np.where(np.isfinite(total), total, np.nan), axis=1))
+    growth = np.where(blown, np.inf, largest / np.maximum(usual, 1e-300))
     deep = len(signals.hidden) > 1 and signals.starts
     ratio = _depth_ratio(signals) if deep else np.full(len(growth), np.nan)
     harmed, cost = harm(case)
-    name = "largest gradient norm over that at the start"
+    name = "largest gradient norm over the usual one"
     evidence = [Evidence(name, _median(growth), thresholds.GRADIENT_GROWTH, ">")]
     if deep:
         evidence.append(Evidence(_OVER, _median(ratio), thresholds.EXPLODING_RATIO, ">"))
@@ -141,7 +151,7 @@ def exploding_gradients(case: Case) -> Finding:
     elif agreed(blown):
         message = "The gradients ended not finite."
     else:
-        message = f"The gradients grew to {_median(growth):.3g} times what they were before the first step."
+        message = f"The gradients grew to {_median(growth):.3g} times what they usually are."
     return found(slug, "high" if case.reading.diverged.any() else "medium", message, evidence, changes)
 
 
@@ -182,6 +192,7 @@ def dying_relu(case: Case) -> Finding:
     if np.isnan(signals.of("dead_fraction")).all():
         return not_applicable(slug, "no layer has rectified units.")
     place, dead = _worst(signals, "dead_fraction")
+    dead = np.where(_zero(signals), 0.0, dead)  # nothing died: poor-initialization has found it
     start = np.nan_to_num(signals.of("dead_fraction")[:, 0], nan=0.0)[np.arange(len(place)), place]
     harmed, cost = harm(case)
     evidence = [
@@ -274,9 +285,8 @@ def poor_initialization(case: Case) -> Finding:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.nan_to_num(variance.max(axis=1) / variance.min(axis=1), nan=np.inf)
     spread = signals.of("unit_spread")[:, 0][:, signals.hidden]
-    zero = (signals.of("weight_rms")[:, 0][:, signals.hidden] == 0.0).any(axis=1)
     alike = np.where(np.isnan(spread), 1.0, spread).min(axis=1)
-    alike = np.where(zero, 0.0, alike)
+    alike = np.where(_zero(signals), 0.0, alike)
     reading = case.reading
     known = case.run.measurements.get("initial_loss")
     excess = float(known) / reading.chance if known is not None and reading.chance_known else float("nan")

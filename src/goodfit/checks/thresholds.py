@@ -218,8 +218,8 @@ EXPLODING_RATIO: Final = 30.0
 """The same ratio, above: gradients grow on their way to the first layer. Provisional."""
 
 GRADIENT_GROWTH: Final = 100.0
-"""Norm of the gradient of all kernels at its largest over its norm before the first step (ratio). Healthy trainings
-begin with their largest gradients. Provisional."""
+"""Norm of the gradient of all kernels at its largest over its median and its norm before the first step (ratio).
+Healthy trainings begin with their largest gradients. Provisional."""
 
 DEAD_FRACTION: Final = 0.5
 """Share of a layer's rectified units that are zero on all rows (ratio). Source: SageMaker Debugger's rule DeadRelu,
