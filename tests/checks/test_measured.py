@@ -150,3 +150,12 @@ def test_a_learning_curve_over_rows(make, measured, status) -> None:
     assert finding.status == status
     if status == "found":
         assert finding.evidence[0].value == pytest.approx(0.2 * (0.2 / 0.3) / 0.3)
+
+
+def test_among_roots_the_one_that_explains_the_other_comes_first(make) -> None:
+    known = {"chance_loss": 1.0, "small_sample_loss": 0.99, "small_sample_tenfold_loss": 0.01}
+    flat = make.run([1.0] * 40, [1.0] * 40, measurements=known)
+    answer = diagnose(flat)
+    assert answer.verdict == "not-learning"
+    slugs = [f.slug for f in answer.found]
+    assert slugs[:2] == ["learning-rate-too-low", "cannot-overfit-small-sample"]

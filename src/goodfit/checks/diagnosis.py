@@ -137,11 +137,18 @@ def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
 def _ordered(findings: list[Finding], verdict: str, explains: dict[str, tuple[str, ...]]) -> tuple[Finding, ...]:
     status = {"found": 0, "clear": 1, "not-applicable": 2}
 
-    def place(finding: Finding) -> tuple[int, int, int]:
+    def is_root(finding: Finding) -> bool:
+        return (
+            finding.status == "found" and verdict in explains[finding.slug] and finding.severity in ("high", "medium")
+        )
+
+    explained = {slug for finding in findings if is_root(finding) for slug in explains[finding.slug]}
+
+    def place(finding: Finding) -> tuple[int, int, bool, int]:
         if finding.status != "found":
-            return status[finding.status], 0, 0
-        if verdict in explains[finding.slug] and finding.severity in ("high", "medium"):
-            return 0, 0, _SEVERITY[finding.severity]
-        return 0, 1 if finding.slug == verdict else 2, _SEVERITY[finding.severity]
+            return status[finding.status], 0, False, 0
+        if is_root(finding):  # and among the roots those that another one explains come after it
+            return 0, 0, finding.slug in explained, _SEVERITY[finding.severity]
+        return 0, 1 if finding.slug == verdict else 2, False, _SEVERITY[finding.severity]
 
     return tuple(sorted(findings, key=place))
