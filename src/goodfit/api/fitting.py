@@ -199,13 +199,14 @@ def _fit_seeds(
     signals: bool | int | Literal["auto"],
     report: Report,
 ) -> FitResult:
-    from goodfit.training import preflight
+    from goodfit.training import preflight, preflight_setup
     from goodfit.training import seeds as many
 
     notes: tuple[str, ...] = ()
     if checks == "on":
         given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
         notes = preflight.check(model, arguments["x"], arguments["y"], **given)
+        notes += preflight_setup.check_arguments(model, arguments)
     run = many.fit(model, seeds, arguments, report, signals)
     run = dataclasses.replace(run, provenance={**run.provenance, "notes": list(notes)})
     params = {"verbose": 0, "epochs": arguments["epochs"], "steps": None}

@@ -78,6 +78,7 @@ class Predictor:
         thousands: str | None = None,
         encoding: str | None = None,
         sheet: str | int | None = None,
+        uncertainty: bool = False,
         report: Report = silent,
     ) -> pd.DataFrame:
         """The rows of a table of the same form with predictions beside them; every row is kept, in its order.
@@ -91,10 +92,13 @@ class Predictor:
             thousands: what sets their thousands apart.
             encoding: of the file.
             sheet: of an Excel file.
+            uncertainty: also tell how far the predictions spread with dropout on (`goodfit.uncertainty`).
             report: told of columns that aren't used and of values that training never saw.
 
         Returns:
-            the rows as read, and `predicted <target>`; for classes also `probability <class>` of each.
+            the rows as read, and `predicted <target>`; for classes also `probability <class>` of each. With
+            `uncertainty` also `uncertainty <target>`: the standard deviation in the target's unit, the noise of the
+            target not counted; for classes the predictive entropy, in nats.
 
         Raises:
             InputError: a column is missing, or a cell can't be read.
@@ -111,13 +115,28 @@ class Predictor:
         for note in (*read.notes, *preparation.review(raw)):
             report(Progress("note", text=note, finished=True))
         whole = {c: "Int64" for c in raw.columns if raw[c].dtype.kind == "f" and (raw[c].dropna() % 1 == 0).all()}
-        return raw.astype(whole).assign(**self.columns(self.outputs(preparation.transform(raw))))
+        x = preparation.transform(raw)
+        columns = self.columns(self.outputs(x))
+        if uncertainty:
+            columns |= self.spread(x)
+        return raw.astype(whole).assign(**columns)
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """What the network gives for prepared inputs, shape (rows, outputs)."""
         if not len(x):
             return np.zeros((0, *self.model.output_shape[1:]))
         return np.asarray(self.model.predict(x, batch_size=1024, verbose=0))
+
+    def spread(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The column of how uncertain each prediction is, from Monte-Carlo dropout."""
+        from goodfit.training.uncertainty import uncertainty
+
+        name = f"uncertainty {self.about['target']}"
+        if not len(x):
+            return {name: np.zeros(0)}
+        found = uncertainty(self.model, x)
+        regression = self.about["task"] == "regression"
+        return {name: found.sd[:, 0] * self.about["target_scale"] if regression else found.entropy}
 
     def columns(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """The columns that a network's outputs become, in the target's own units or labels."""

@@ -210,6 +210,7 @@ def predict(
     thousands: str | None = None,
     encoding: str | None = None,
     sheet: str | int | None = None,
+    uncertainty: bool = False,
     report: Report = silent,
 ) -> pd.DataFrame:
     """Predict the target of new rows with a saved network; every row is kept, in its order.
@@ -225,10 +226,13 @@ def predict(
         thousands: the thousands separator.
         encoding: of the file.
         sheet: of an Excel file.
+        uncertainty: also tell how far the predictions spread with dropout on (`goodfit.uncertainty`).
         report: told of columns that aren't used and of values that training never saw.
 
     Returns:
-        the rows as read, with `predicted <target>`, and for classes `probability <class>` of each.
+        the rows as read, with `predicted <target>`, and for classes `probability <class>` of each. With
+        `uncertainty` also `uncertainty <target>`: the standard deviation in the target's unit, the noise of the target
+        not counted; for classes the predictive entropy, in nats.
 
     Raises:
         InputError: no such run, or the table lacks a column that the network needs; the message names it.
@@ -248,6 +252,7 @@ def predict(
         thousands=thousands,
         encoding=encoding,
         sheet=sheet,
+        uncertainty=uncertainty,
         report=report,
     )
     if out is not None:
@@ -294,7 +299,8 @@ def _train(
             )
         say(f"loss on {sanity.SAMPLE_ROWS} rows learned by heart: {small:.2g} (chance {chance:.3g})")
     with _stage("train", report) as say:
-        trained = population.train(recipe, *dataset.part("train"), dataset.part("validation"), members, report=report)
+        parts = (*dataset.part("train"), dataset.part("validation"))
+        trained = population.train(recipe, *parts, members, signals="auto", report=report)
         before = trained.predict(dataset.x[dataset.train], initial=True)
         measurements["initial_loss"] = float(np.median([tables.loss(dataset, "train", p) for p in before]))
         run = dataclasses.replace(trained.run, measurements=measurements, task=dataset.task, name=dataset.target)

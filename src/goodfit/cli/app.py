@@ -193,6 +193,9 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; stdout where not given.")
     ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also tell how far predictions spread with dropout on.")
+    ] = False,
     names: Names = None,
     sep: Sep = None,
     na: Na = None,
@@ -214,7 +217,7 @@ def predict(
         if out is not None and out.exists() and Path(table).exists() and out.samefile(table):
             raise InputError(f"{out} is the table itself, which would be lost.", "Give another file to write (-o).")
         with progress(quiet=False) as report:
-            frame = api.predict(run, table, out=out, report=report, **how)
+            frame = api.predict(run, table, out=out, uncertainty=uncertainty, report=report, **how)
         if json:
             put_data(
                 frame.to_json(orient="records", indent=2, double_precision=15, date_format="iso", force_ascii=False)

@@ -12,7 +12,7 @@ import jax
 import keras
 import numpy as np
 
-from goodfit.training import keras_internals, loops, preflight
+from goodfit.training import keras_internals, loops, preflight, preflight_setup
 from goodfit.training.keras_internals import Rows
 from goodfit.training.signals import Sampler, sampler
 from goodfit.values import Outcome
@@ -120,6 +120,7 @@ def fit(
     found: tuple[str, ...] = ()
     if checks == "on":
         found = preflight.check(model, x, y, sample_weight=sample_weight, validation_data=validation_data)
+        found += preflight_setup.check_arguments(model, arguments)
     reason = keras_internals.unsupported(model) or _unusual(model, arguments)
     if not reason:
         prepared = _prepare(model, arguments, chunk)

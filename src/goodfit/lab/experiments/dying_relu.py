@@ -37,9 +37,8 @@ def _measure(bench: Bench) -> Result:
     return Result(
         held=together([dies, *revived]),
         finding=(
-            f"At a learning rate of {RATE} {median(ends[plain]):.0%} of the units give 0 for every row after 60 "
-            f"epochs, at "
-            f"0.001 {median(ends['ReLU, rate 0.001']):.0%} (difference "
+            f"At a learning rate of {RATE} {median(ends[plain]):.0%} of the units give 0 for every row after "
+            f"{arms[plain].run.epoch.size} epochs, at 0.001 {median(ends['ReLU, rate 0.001']):.0%} (difference "
             f"{signed(interval(ends['ReLU, rate 0.001'], ends[plain]))}). "
             f"Fewer die with: {', '.join(helped) or 'none of the remedies'}."
         ),
