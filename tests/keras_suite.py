@@ -249,6 +249,9 @@ def table(results: dict[str, Result]) -> str:
         figures = [result.tests, result.stock["passed"], len(result.different), result.compiled(), result.by_keras()]
         figures += [result.engines[f"array: {kind}"] for kind in ARRAYS]
         lines.append(f"| {name} | " + " | ".join(map(str, figures)) + " |")
+    missing = [name for name in groups() if name not in results]
+    if missing:
+        lines += ["", f"Not run: {', '.join(missing)}."]
     lines += ["", "Why fits were left to Keras's own loop:", "", "| fits | reason |", "|--:|---|"]
     for engine, count in total.engines.most_common():
         if engine.startswith("keras: "):
@@ -258,6 +261,10 @@ def table(results: dict[str, Result]) -> str:
         if engine.startswith("array: ") and engine.removeprefix("array: ") not in ARRAYS:
             lines.append(f"| {count} | {engine.removeprefix('array: ')} |")
     return "\n".join(lines) + "\n"
+
+
+def _kept(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace('/', '-')}.json"
 
 
 def main() -> int:
@@ -275,7 +282,7 @@ def main() -> int:
     results = {}
     for name, modules in todo.items():
         print(f"{name}: {len(modules)} files", flush=True)
-        kept = arguments.kept / f"{name.replace('/', '-')}.json" if arguments.kept else None
+        kept = _kept(arguments.kept, name) if arguments.kept else None
         if kept is not None and kept.exists():
             results[name] = Result.read(kept.read_text(encoding="utf-8"))
         else:
@@ -284,7 +291,10 @@ def main() -> int:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(vars(results[name])), encoding="utf-8")
         print(describe(results[name]), flush=True)
-    if not chosen and not arguments.groups:
+    if not chosen and (arguments.kept or not arguments.groups):
+        if arguments.kept:
+            files = {name: _kept(arguments.kept, name) for name in groups()}
+            results = {n: Result.read(f.read_text(encoding="utf-8")) for n, f in files.items() if f.exists()}
         Path(__file__).with_suffix(".md").write_text(table(results), encoding="utf-8")
     different = sum(len(result.different) for result in results.values())
     compiled = sum(result.compiled() for result in results.values())

@@ -124,7 +124,12 @@ def main() -> None:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     if len(arguments.models) == len(MODELS):
-        head = ["# Start-up", "", f"`python benchmarks/engine/startup.py`, {os.cpu_count()} cores, seconds", ""]
+        head = [
+            "# Start-up",
+            "",
+            f"`python benchmarks/engine/startup.py`, {os.cpu_count()} cores, seconds, medians of {arguments.rounds}",
+            "",
+        ]
         (HERE / "startup.md").write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
 
 

@@ -179,7 +179,8 @@ def plot(points: dict[str, dict[str, list[float]]], file: Path) -> None:
             middle = [s[name] for s in found]
             spread = np.abs([[s[f"{name}_range"][k] - s[name] for s in found] for k in (0, 1)])
             plane.errorbar(known, middle, yerr=spread, marker=marker, label=label, capsize=2)
-        plane.set(xscale="log", yscale="log", xlabel=axis, title=f"{axis} {known[0]:,} to {known[-1]:,}")
+        plane.set_xscale("log", base=10 if axis == "rows" else 2)
+        plane.set(yscale="log", xlabel=axis, title=f"{axis} {known[0]:,} to {known[-1]:,}")
         plane.grid(alpha=0.3, which="both")
         if not place:
             plane.set_ylabel("ms per epoch")
