@@ -34,7 +34,7 @@ def network(rate: float) -> keras.Model:
 def slow() -> goodfit.FitResult:
     """A network whose learning rate is far too low."""
     x, y = rows()
-    return goodfit.fit(network(1e-5), x, y, epochs=30, validation_split=0.25, verbose=0)
+    return goodfit.fit(network(1e-4), x, y, epochs=30, validation_split=0.25, verbose=0)
 
 
 def test_a_learning_rate_that_is_too_low_is_found_and_the_model_stays(slow) -> None:
@@ -49,7 +49,7 @@ def test_a_learning_rate_that_is_too_low_is_found_and_the_model_stays(slow) -> N
 
 def test_what_it_proposes_works(slow) -> None:
     x, y = rows()
-    better = goodfit.fit(network(1e-4), x, y, epochs=30, validation_split=0.25, verbose=0)
+    better = goodfit.fit(network(1e-3), x, y, epochs=30, validation_split=0.25, verbose=0)
     assert better.history["val_loss"][-1] < 0.95 * slow.history["val_loss"][-1]
 
 

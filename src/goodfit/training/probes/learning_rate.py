@@ -18,7 +18,7 @@ STEPS = 1_500
 """Steps that one arm trains at most."""
 EPOCHS = 10
 """Epochs that one arm trains at most."""
-LEAST_STEPS = 50
+LEAST_STEPS = 300
 """Steps that an arm trains at least, where the clock allows: fewer move no loss beyond its noise."""
 READINGS = 6
 """Times that the loss is read on the way; the last half of them count, so that one noisy batch does not."""
