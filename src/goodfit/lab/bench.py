@@ -147,11 +147,11 @@ class Bench:
                 found = population.train(
                     capped,
                     held.x[index],
-                    held.y[index],
-                    held.part("validation"),
+                    _targets(held, index),
+                    (held.x[held.validation], _targets(held, held.validation)),
                     seeds,
                     learning_rates=rates,
-                    hidden=held.part("test"),
+                    hidden=(held.x[held.test], _targets(held, held.test)),
                     validation_batch_size=EVALUATED,
                     programs=programs,
                     signals=signals,
@@ -221,6 +221,12 @@ class Bench:
 
         run = dataclasses.replace(arm.run, task=self.dataset.task, measurements=dict(self.references), name=arm.name)
         return checks.diagnose(run, self.dataset)
+
+
+def _targets(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The rows' targets; a column for two classes, as Keras's cross-entropy takes them as a metric."""
+    y = dataset.y[rows]
+    return y[:, None] if dataset.task == "binary" else y
 
 
 def interval(before: np.ndarray, after: np.ndarray) -> Interval:
