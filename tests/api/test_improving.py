@@ -63,7 +63,10 @@ class Subclassed(keras.Model):
 
     def __init__(self, units=8, **kwargs):
         super().__init__(**kwargs)
-        self.hidden, self.out = L.Dense(units, "relu"), L.Dense(1)
+        self.units, self.hidden, self.out = units, L.Dense(units, "relu"), L.Dense(1)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
 
     def call(self, inputs):
         return self.out(self.hidden(inputs))
@@ -141,7 +144,7 @@ def mixed_precision():
 
 
 def subclassed():
-    model = Subclassed(6)
+    model = Subclassed(units=6)
     model(np.zeros((1, 4), "float32"))
     return compiled(model)
 
@@ -173,6 +176,8 @@ def test_untouched_weights_are_identical_and_the_model_stays(make):
         if make is shared and change.name in ("add-dropout", "add-batch-normalization"):
             with pytest.raises(InputError, match="'twice'"), own.scope():
                 edits.apply(own.recipe, change, x=x)
+            continue
+        if make is sequential and change.name == "add-dropout":  # it has one
             continue
         if make is recurrent and change.name in ("silu-activation", "add-batch-normalization"):
             with pytest.raises(InputError, match="leave the recipe as it is"), own.scope():

@@ -361,8 +361,9 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     def gather(part: Any) -> None:
         for item in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
             gather(item)
-        config = part.get("config") if isinstance(part, dict) and "class_name" in part else None
-        name = config.get("name") if isinstance(config, dict) else None
+        if not isinstance(part, dict) or "class_name" not in part or not isinstance(part.get("config"), dict):
+            return
+        name = part["config"].get("name")
         if isinstance(name, str):
             snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", part["class_name"]).lower()
             if found := re.fullmatch(re.escape(snake) + r"(?:_(\d+))?", name):

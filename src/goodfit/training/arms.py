@@ -7,6 +7,7 @@ the weights that were kept. The last two are apart, for the lowest of many losse
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -243,8 +244,10 @@ def _orders(seed: int, division: Division) -> members.Draw:
 def _outputs(template: keras.Model, kept: tuple[list[np.ndarray], ...], x: Any) -> Any:
     """What every member predicts for all rows: shape (members, rows, …) for each output."""
 
+    inference = {"training": False} if has_training_argument(template) else {}
+
     def block(state: Any, part: Any) -> Any:
-        return template.stateless_call(*state, part, training=False)[0]
+        return template.stateless_call(*state, part, **inference)[0]
 
     predict = jax.jit(lambda states, part: jax.lax.map(lambda state: block(state, part), states))
     states = jax.tree.map(jnp.asarray, (list(kept[0]), list(kept[1])))
@@ -256,6 +259,11 @@ def _outputs(template: keras.Model, kept: tuple[list[np.ndarray], ...], x: Any) 
         out = predict(states, part)
         pieces.append(jax.tree.map(lambda a, start=start: np.asarray(a)[:, : count - start], out))
     return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+
+
+def has_training_argument(model: keras.Model) -> bool:
+    """Whether the model's `call` asks if it trains."""
+    return "training" in inspect.signature(model.call).parameters
 
 
 def _padded(part: np.ndarray, size: int) -> np.ndarray:

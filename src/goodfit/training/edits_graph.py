@@ -249,8 +249,9 @@ class Graph:
 def is_graph(entry: Any) -> bool:
     """Whether a serialized layer is a model whose layers are listed in its configuration."""
     config = entry.get("config") if isinstance(entry, dict) else None
-    listed = isinstance(config, dict) and isinstance(config.get("layers"), list)
-    return listed and (entry["class_name"] == SEQUENTIAL or "output_layers" in config)
+    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        return False
+    return entry["class_name"] == SEQUENTIAL or "output_layers" in config
 
 
 def name_of(entry: Entry) -> str:
