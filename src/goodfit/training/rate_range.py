@@ -33,6 +33,8 @@ BLOWN_UP = 4.0
 (Howard and Gugger 2020)."""
 BELOW_MINIMUM = 10.0
 """The rate of the lowest loss over this factor: at the minimum itself the loss is about to rise (fastai)."""
+BEGUN = 0.1
+"""Share of the whole fall after which it has begun: where the loss falls fastest is looked for from there on."""
 FALLEN = 4.0
 """Standard deviations of the noise by which the loss must fall before a rate is suggested."""
 
@@ -187,9 +189,9 @@ def read(learning_rates: np.ndarray, losses: np.ndarray) -> RateRange:
             f"The loss falls at no rate by more than its noise ({fall:.3g} against {noise:.2g}): give more steps, "
             "larger batches, or look at the data.",
         )  # fmt: skip
-    slope = np.gradient(curve, np.log10(rates[:end]))
-    steepest = int(np.argmin(smooth(slope, window)[: bottom + 1]))
-    half = int(np.argmax(curve <= start - fall / 2))
+    slope = smooth(np.gradient(curve, np.log10(rates[:end])), window)
+    begun, half = (_last_above(curve[: bottom + 1], start - share * fall) for share in (BEGUN, 0.5))
+    steepest = begun + int(np.argmin(slope[begun : bottom + 1]))  # before, noise falls too, steepest at the edge
     tenth = float(rates[bottom]) / BELOW_MINIMUM
     candidates = {
         "steepest": float(rates[steepest]),
@@ -202,6 +204,12 @@ def read(learning_rates: np.ndarray, losses: np.ndarray) -> RateRange:
         f"or stands; {suggestion:.2g} lies in the middle between the steepest fall and a tenth of the lowest point."
     )
     return RateRange(rates, losses, smoothed, suggestion, reason, candidates)
+
+
+def _last_above(curve: np.ndarray, level: float) -> int:
+    """The last place at which a curve is above a level; 0 where it never is."""
+    above = np.flatnonzero(curve > level)
+    return int(above[-1]) if len(above) else 0
 
 
 def _check(lowest: float, highest: float, steps: int, seeds: int, batch_size: int | None) -> None:
