@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 import keras
-from keras import ops
 
 from goodfit.errors import InputError
+
+ops: Any = keras.ops
 
 
 @keras.saving.register_keras_serializable(package="goodfit")

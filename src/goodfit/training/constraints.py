@@ -8,9 +8,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from goodfit.errors import InputError
+
+ops: Any = keras.ops
 
 
 @keras.saving.register_keras_serializable(package="goodfit")

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
 from goodfit.errors import InputError
+
+ops: Any = keras.ops
 
 
 @keras.saving.register_keras_serializable(package="goodfit")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
+
+ops: Any = keras.ops
 
 
 @keras.saving.register_keras_serializable(package="goodfit")
@@ -138,20 +139,22 @@ class MomentumScheduleAdam(keras.optimizers.Adam):
         )
         self.beta_1 = _schedule(beta_1)
 
-    def build(self, variables: Any) -> None:
+    def build(self, var_list: Any) -> None:
         """Make the moments, and the product of all β₁ so far for each variable."""
         if self.built:
             return
-        super().build(variables)
+        super().build(var_list)
         self._products = [
-            self.add_variable((), initializer="ones", name=f"beta_1_product_{place}") for place in range(len(variables))
+            self.add_variable((), initializer="ones", name=f"beta_1_product_{place}") for place in range(len(var_list))
         ]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One step, with the β₁ that the schedule has now."""
         place = self._get_variable_index(variable)
         dtype = variable.dtype
-        momentum, velocity, product = self._momentums[place], self._velocities[place], self._products[place]
+        momentum: Any = self._momentums[place]
+        velocity: Any = self._velocities[place]
+        product: Any = self._products[place]
         rate, gradient = ops.cast(learning_rate, dtype), ops.cast(gradient, dtype)
         beta_1 = self.beta_1(self.iterations) if callable(self.beta_1) else self.beta_1
         self.assign(product, ops.cast(product * beta_1, product.dtype))

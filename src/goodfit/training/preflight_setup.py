@@ -69,7 +69,8 @@ def _check_rate(model: keras.Model, callbacks: bool) -> None:
     rate = getattr(_optimizer(model), "_learning_rate", None)
     if not isinstance(rate, keras.Variable):
         return
-    value = float(keras.ops.convert_to_numpy(rate.value))
+    held: Any = keras.ops.convert_to_numpy(rate.value)
+    value = float(held)
     if not math.isfinite(value) or value < 0 or value > HIGHEST_RATE:
         raise InputError(
             f"the learning rate is {value:g}.",

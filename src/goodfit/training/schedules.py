@@ -12,9 +12,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from goodfit.errors import InputError
+
+ops: Any = keras.ops
 
 LARGEST_RATE = 100.0
 """Learning rates above this are not meant: SGD on unit-scaled data diverges from 2 over the largest curvature on

@@ -144,8 +144,7 @@ def uncertainty(model: keras.Model, x: Any, *, samples: int = SAMPLES, seed: int
             values = list(others)
             for place, fresh in zip(streams, jax.random.split(key, len(streams)), strict=True):
                 values[place] = jax.random.bits(fresh, others[place].shape, "uint32").astype(others[place].dtype)
-            outputs, _ = twin.stateless_call(trainable, values, block, training=False)
-            return outputs
+            return twin.stateless_call(trainable, values, block, training=False)[0]
 
         run = jax.jit(lambda block, keys: jax.lax.map(lambda key: draw(block, key), keys))
         parts = []
