@@ -1,4 +1,4 @@
-"""`goodfit diagnose` and `goodfit explain` for real: on any log a verdict or a sentence, and soon, never a traceback."""
+"""`goodfit diagnose` and `goodfit explain` for real: on any log a verdict or a sentence, soon, and no traceback."""
 
 from __future__ import annotations
 

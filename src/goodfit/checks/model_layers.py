@@ -139,10 +139,9 @@ def output(recipe: Recipe) -> ModelLayer | None:
     """The layer that gives the outputs; `None` where the model has several or is not a graph of layers."""
     config = recipe.model.get("config")
     ends = config.get("output_layers") if isinstance(config, Mapping) else None
-    several = isinstance(ends, Mapping) or (
-        isinstance(ends, (list, tuple)) and ends and isinstance(ends[0], (list, tuple))
-    )
-    if several and len(ends) > 1:
+    if isinstance(ends, Mapping) and len(ends) > 1:
+        return None
+    if isinstance(ends, (list, tuple)) and len(ends) > 1 and isinstance(ends[0], (list, tuple)):
         return None
     layers = [layer for layer in read(recipe) if layer.weighted]
     return layers[-1] if layers else None

@@ -256,7 +256,7 @@ def _draw_again(plan: Plan, flight: _Flight, place: int) -> np.ndarray | None:
 def _terminate(
     plan: Plan, epoch: int, rows: Rows, order: np.ndarray | None, before: State, logs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Take the model back to the first step after which the loss is not finite, and tell who ends it there; the logs."""
+    """Take the model back to the first step after which the loss is not finite, and tell who ends it; the logs."""
     model = plan.model
     step, state = nonfinite.first_step(model, rows, order, before)
     if state is not None:

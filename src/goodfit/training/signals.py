@@ -152,11 +152,13 @@ class _Measure:
         per_row = jnp.float32(_count(rows)) / scale
         columns = []
         for (tap, place), column in zip(called, forward, strict=True):
-            kernels = [[group[k].astype(jnp.float32) for k in tap.kernels] for group in (trainable, grads, stepped)]
+            before, slopes, after = (
+                [g[k].astype(jnp.float32) for k in tap.kernels] for g in (trainable, grads, stepped)
+            )
             if column:
                 mean, square = sums[place] * per_row / column.pop("size") * jnp.stack([1.0, per_row])
                 column["activation_grad_var"] = jnp.maximum(square - mean**2, 0.0)
-            column |= _of_kernels(*kernels, scale) if tap.kernels else {}
+            column |= _of_kernels(before, slopes, after, scale) if tap.kernels else {}
             if model.optimizer.gradient_accumulation_steps:  # most steps then leave the weights as they are
                 column.pop("update_ratio", None)
             columns.append(jnp.stack([column.get(name, jnp.float32(jnp.nan)) for name in NAMES]))

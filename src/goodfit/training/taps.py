@@ -126,8 +126,9 @@ def activation_of(layer: keras.Layer) -> str:
 
 def trace() -> Any:
     """What JAX is tracing now; unequal within a loop of it."""
-    state = getattr(core, "get_opaque_trace_state", None) or jax.core.get_opaque_trace_state
-    return state(convention="goodfit")
+    older: Any = jax
+    place: Any = core if hasattr(core, "get_opaque_trace_state") else older.core
+    return place.get_opaque_trace_state(convention="goodfit")
 
 
 @contextmanager
