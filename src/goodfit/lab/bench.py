@@ -238,7 +238,7 @@ def interval(before: np.ndarray, after: np.ndarray) -> Interval:
     return Interval(sign * np.inf if sign else np.nan, -np.inf, np.inf, 0.95, len(before))
 
 
-def median(values: np.ndarray) -> float:
+def median(values: np.ndarray | Sequence[float]) -> float:
     """The median over the seeds; infinite values stay what they are."""
     return float(np.median(values))
 

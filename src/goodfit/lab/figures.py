@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -33,6 +34,13 @@ def arms_chart(bench: Bench, arms: Mapping[str, Arm], part: Part, title: str, *,
     )
 
 
+_ENDS: tuple[tuple[str, Part, Literal["kept", "best"]], ...] = (
+    ("training", "train", "kept"),
+    ("test", "test", "kept"),
+    ("test, best validation epoch", "test", "best"),
+)
+
+
 def ends_chart(bench: Bench, arms: Mapping[str, Arm], title: str) -> Chart:
     """Training and test error of each arm at its end: median and range of the seeds."""
     return Chart(
@@ -41,11 +49,7 @@ def ends_chart(bench: Bench, arms: Mapping[str, Arm], title: str) -> Chart:
         bench.unit,
         tuple(
             ranged(label, tuple(arms), [bench.score(arm, part, at) for arm in arms.values()])
-            for label, part, at in (
-                ("training", "train", "kept"),
-                ("test", "test", "kept"),
-                ("test, best validation epoch", "test", "best"),
-            )
+            for label, part, at in _ENDS
         ),
         kind="points",
     )

@@ -57,8 +57,9 @@ def dense(
 
     from goodfit.training.recipes import serialize
 
-    penalty = {"kernel_regularizer": keras.regularizers.L1L2(l1, l2)} if l1 or l2 else {}
+    penalty: dict[str, Any] = {"kernel_regularizer": keras.regularizers.L1L2(l1, l2)} if l1 or l2 else {}
     chosen = initializer or INITIALIZERS.get(str(activation), "glorot_uniform")
+    start: Any = keras.initializers.get(chosen)
     layers: list[Any] = [keras.Input((dataset.x.shape[1],), name="inputs")]
     if input_dropout:
         layers.append(keras.layers.Dropout(input_dropout, name="input_dropout"))
@@ -66,7 +67,7 @@ def dense(
         layers.append(
             keras.layers.Dense(
                 size,
-                kernel_initializer=keras.initializers.get(chosen),
+                kernel_initializer=start,
                 kernel_constraint=constraint,
                 use_bias=normalization != "before",
                 name=f"hidden_{number}",

@@ -159,7 +159,8 @@ class MomentumScheduleAdam(keras.optimizers.Adam):
         beta_1 = self.beta_1(self.iterations) if callable(self.beta_1) else self.beta_1
         self.assign(product, ops.cast(product * beta_1, product.dtype))
         beta_1 = ops.cast(beta_1, dtype)
-        step = ops.cast(self.iterations + 1, dtype)
+        iterations: Any = self.iterations
+        step = ops.cast(iterations + 1, dtype)
         corrected = rate * ops.sqrt(1 - ops.power(ops.cast(self.beta_2, dtype), step))
         corrected = corrected / (1 - ops.cast(product, dtype))
         self.assign_add(momentum, (gradient - momentum) * (1 - beta_1))

@@ -1,8 +1,15 @@
 """32-32 units, 700 epochs: does a balanced net gain from stopping earlier?"""
 
+from typing import Literal
+
 from goodfit.lab.bench import Bench, interval, median, signed
 from goodfit.lab.experiment import Experiment, Result
 from goodfit.lab.figures import loss_chart
+
+_ENDS: tuple[tuple[str, Literal["end", "best"]], ...] = (
+    ("the last epoch", "end"),
+    ("the best validation epoch", "best"),
+)
 
 
 def _measure(bench: Bench) -> Result:
@@ -24,7 +31,7 @@ def _measure(bench: Bench) -> Result:
         columns=("weights of", f"training {bench.unit}", "validation", "test"),
         rows=tuple(
             (name, *(median(bench.score(arm, part, at)) for part in ("train", "validation", "test")))
-            for name, at in (("the last epoch", "end"), ("the best validation epoch", "best"))
+            for name, at in _ENDS
         ),
         charts=(loss_chart(bench, arm),),
         numbers={"test_over_training": gap, "best_epoch": place},

@@ -1,5 +1,7 @@
 """Gradient clipping on a recurrent net."""
 
+from typing import Any
+
 import numpy as np
 
 from goodfit.lab.bench import Bench, interval, median, signed
@@ -24,12 +26,11 @@ def _measure(bench: Bench) -> Result:
 
     x, y = sums(ROWS, bench.seed)
     held = sums(ROWS, bench.seed + 1)
+    orthogonal: Any = keras.initializers.Orthogonal(1.05)
     network = keras.Sequential(
         [
             keras.Input((STEPS, 2), name="inputs"),
-            keras.layers.SimpleRNN(
-                32, activation="relu", recurrent_initializer=keras.initializers.Orthogonal(1.05), name="recurrent"
-            ),
+            keras.layers.SimpleRNN(32, activation="relu", recurrent_initializer=orthogonal, name="recurrent"),
             keras.layers.Dense(1, name="output"),
         ],
         name="network",

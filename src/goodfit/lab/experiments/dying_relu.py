@@ -3,7 +3,7 @@
 import numpy as np
 
 from goodfit.lab.bench import Bench, interval, median, signed
-from goodfit.lab.experiment import Experiment, Result, judged, together
+from goodfit.lab.experiment import Experiment, Held, Result, judged, together
 from goodfit.plots.chart import Chart, line
 
 RATE = 0.1
@@ -32,10 +32,11 @@ def _measure(bench: Bench) -> Result:
     ends = {name: values[:, -1] for name, values in dead.items()}
     plain = "ReLU, rate 0.1"
     dies = judged(interval(ends["ReLU, rate 0.001"], ends[plain]), claimed="more")
-    revived = [judged(interval(ends[plain], ends[name])) for name in arms if name != plain]
+    revived: list[Held] = [judged(interval(ends[plain], ends[name])) for name in arms if name != plain]
     helped = [name for name, part in zip(list(arms)[1:], revived, strict=True) if part == "held"]
+    parts: list[Held] = [dies, *revived]
     return Result(
-        held=together([dies, *revived]),
+        held=together(parts),
         finding=(
             f"At a learning rate of {RATE} {median(ends[plain]):.0%} of the units give 0 for every row after "
             f"{arms[plain].run.epoch.size} epochs, at 0.001 {median(ends['ReLU, rate 0.001']):.0%} (difference "

@@ -1,5 +1,7 @@
 """Fashion-MNIST with 300-100-10: ELU with L2, dropout, neither."""
 
+from typing import Any
+
 import numpy as np
 
 from goodfit.lab import data
@@ -80,7 +82,7 @@ def _recipes(epochs: int) -> dict[str, Recipe]:
     from goodfit.training.recipes import serialize
 
     def recipe(dropout: float, l2: float) -> Recipe:
-        penalty = {"kernel_regularizer": keras.regularizers.L2(l2)} if l2 else {}
+        penalty: dict[str, Any] = {"kernel_regularizer": keras.regularizers.L2(l2)} if l2 else {}
         layers = [keras.Input((784,), name="inputs")]
         for place, units in enumerate((300, 100)):
             if dropout:

@@ -1,5 +1,7 @@
 """Is the spread of Monte-Carlo dropout the error that is made?"""
 
+from typing import Any
+
 import numpy as np
 
 from goodfit.errors import InputError
@@ -26,7 +28,7 @@ def _measure(bench: Bench) -> Result:
     covered: dict[str, list[list[float]]] = {"spread alone": [], "spread and noise": []}
     ranks, gains = [], []
     for member in range(len(bench.seeds)):
-        model = arm.trained.model(member)
+        model: Any = arm.trained.model(member)
         validation, test = (uncertainty(model, data.part(p)[0], seed=member) for p in ("validation", "test"))
         residual = data.part("validation")[1] - validation.mean[:, 0]
         # the target's noise: what the residuals spread beyond the model's own spread
@@ -36,7 +38,8 @@ def _measure(bench: Bench) -> Result:
             ends = [test.interval(level, noise_sd=extra) for level in LEVELS]
             covered[name].append([float(np.mean((low[:, 0] <= y) & (y <= high[:, 0]))) for low, high in ends])
         error = np.abs(y - test.mean[:, 0])
-        ranks.append(float(spearmanr(test.sd[:, 0], error).statistic))
+        correlation: Any = spearmanr(test.sd[:, 0], error)
+        ranks.append(float(correlation.statistic))
         plain = model.predict(data.part("test")[0], verbose=0)[:, 0]
         gains.append(float(np.sqrt(np.mean((y - test.mean[:, 0]) ** 2)) - np.sqrt(np.mean((y - plain) ** 2))))
     alone = float(np.median(np.array(covered["spread alone"])[:, 4]))

@@ -1,6 +1,7 @@
 """Learning-rate schedules compared."""
 
 import math
+from typing import Any
 
 from goodfit.lab.bench import Bench, interval, median, signed
 from goodfit.lab.experiment import Experiment, Result, judged, together
@@ -30,7 +31,7 @@ def _measure(bench: Bench) -> Result:
     }
     recipes = {}
     for name, schedule in schedules.items():
-        momentum = CycleMomentum(steps) if name == "1cycle" else 0.9
+        momentum: Any = CycleMomentum(steps) if name == "1cycle" else 0.9
         kind = MomentumScheduleSGD if name == "1cycle" else keras.optimizers.SGD
         recipes[name] = bench.dense((32, 32), epochs=EPOCHS, optimizer=kind(schedule, momentum=momentum))
     arms = bench.train(recipes)

@@ -23,7 +23,7 @@ def _measure(bench: Bench) -> Result:
         for name, arm in arms.items()
     ]
     verdict = rows[0][-1]
-    train, more, wider = (row[1] for row in rows)
+    train, more, wider = (float(row[1]) for row in rows)
     falling = (
         bench.curve(first, "train")[:, -1] < 0.98 * bench.curve(first, "train")[:, -max(2, first.run.epoch.size // 10)]
     )

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from goodfit.errors import InputError
+from goodfit.lab.data import auto_mpg
 from goodfit.values import Task
 
 Half = Literal["calibration", "scored"]
@@ -183,11 +184,7 @@ def _bundled(name: str) -> Source:
 def _auto_mpg() -> Source:
     import pandas as pd
 
-    places = [Path(__file__).parents[4] / "examples" / "auto-mpg.csv", Path("examples/auto-mpg.csv")]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise InputError("examples/auto-mpg.csv is not here.", "Run the fault lab from goodfit's source folder.")
-    frame = pd.read_csv(path, na_values="?").drop(columns=["name"]).dropna()
+    frame = pd.read_csv(auto_mpg(), na_values="?").drop(columns=["name"]).dropna()
     x = pd.get_dummies(frame.drop(columns=["mpg"]), columns=["origin"], drop_first=True).astype("float64")
     return Source(x.to_numpy(), frame["mpg"].to_numpy("float64"), "regression", tuple(map(str, x.columns)))
 
