@@ -413,6 +413,7 @@ def test_predict_prints_csv(api):
         "thousands": None,
         "encoding": None,
         "sheet": None,
+        "uncertainty": False,
     }
 
 
