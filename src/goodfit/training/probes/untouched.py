@@ -25,6 +25,7 @@ def untouched(model: keras.Model) -> Iterator[None]:
 
     Example:
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
         >>> before = model.get_weights()
         >>> with untouched(model):
         ...     model.set_weights([w + 1 for w in before])
