@@ -209,7 +209,8 @@ def test_penalties_on_unscaled_inputs(make):
 
 def test_real_keras_configurations_are_read():
     """Nested and functional models as Keras writes them."""
-    keras = pytest.importorskip("keras")
+    import keras
+
     from goodfit.checks import model_layers
 
     inner = keras.Sequential([keras.Input((7,)), keras.layers.Dense(6, "selu", name="deep")])

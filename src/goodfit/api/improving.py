@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from goodfit.api.proving import LEAST_ROWS, Proof, chosen, fingerprint
+from goodfit.api.saving import save_study
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Design, Ladder, Trials
 from goodfit.improvement.search import RACING_SEEDS, ROUNDS
@@ -67,14 +68,8 @@ class ModelStudy(Study):
         Raises:
             InputError: it can't be written, or is already there.
         """
-        from goodfit import report, store
-
-        with store.new_folder(folder, overwrite) as staging:
-            store.write_study(self, staging)
-            if self.get_model is not None:
-                self.best_model.save(staging / MODEL)
-            (staging / "report.html").write_text(report.html(self), encoding="utf-8")
-        return Path(folder)
+        keep = None if self.get_model is None else lambda staging: self.best_model.save(staging / MODEL)
+        return save_study(self, folder, overwrite, keep)
 
     def __repr__(self) -> str:
         from goodfit.report.ladder import ladder_text

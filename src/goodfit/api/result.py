@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goodfit.api.saving import save_study
 from goodfit.errors import InputError
 from goodfit.values import Diagnosis, Run, Study
 
@@ -135,14 +136,7 @@ class TableStudy(Study):
         Raises:
             InputError: it can't be written, or is already there.
         """
-        from goodfit import report, store
-
-        with store.new_folder(folder, overwrite) as staging:
-            store.write_study(self, staging)
-            if self.predictor is not None:
-                self.predictor.save(staging)
-            (staging / "report.html").write_text(report.html(self), encoding="utf-8")
-        return Path(folder)
+        return save_study(self, folder, overwrite, None if self.predictor is None else self.predictor.save)
 
     def _kept(self) -> Predictor:
         if self.predictor is None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from goodfit.lab.experiment import Experiment, Result
+from goodfit.report.template import environment
 
 if TYPE_CHECKING:
     from goodfit.lab.bench import Bench
@@ -63,14 +64,6 @@ def number(value: Any) -> str:
 
 @functools.cache
 def _template() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("goodfit.lab", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["number"] = number
-    return environment.get_template("lab.html")
+    made = environment("goodfit.lab")
+    made.filters["number"] = number
+    return made.get_template("lab.html")

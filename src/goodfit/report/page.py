@@ -25,6 +25,7 @@ from goodfit.plots.palette import DARK, LIGHT
 from goodfit.report import recipe as recipe_words
 from goodfit.report import words
 from goodfit.report.svg import curves_svg, predictions_svg
+from goodfit.report.template import environment
 from goodfit.values import Diagnosis, Run, Study
 
 MOST_CHARTS = 4
@@ -101,19 +102,11 @@ def html(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> str:
 
 @functools.cache
 def _template() -> Any:
-    """The page's template; whatever is put into it is escaped unless it is marked as safe."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("goodfit.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    """The page's template."""
+    made = environment("goodfit.report")
     # Bokeh reads its models in the order in which they are written
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
-    environment.filters.update(
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    made.filters.update(
         number=words.number,
         threshold=words.threshold,
         lines=words.score_lines,
@@ -125,8 +118,8 @@ def _template() -> Any:
         percent=words.percent,
         measured=words.measured,
     )
-    environment.globals.update(tones=words.TONES, meanings=words.MEANINGS, forest=_forest, zip=zip)
-    return environment.get_template("report.html")
+    made.globals.update(tones=words.TONES, meanings=words.MEANINGS, forest=_forest, zip=zip)
+    return made.get_template("report.html")
 
 
 def _charts(run: Run, study: Study | None) -> tuple[list[CurveChart], list[str]]:

@@ -13,12 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.lab.data import auto_mpg
+from goodfit.lab.data import FASHION_MNIST, auto_mpg
 from goodfit.values import Task
 
 Half = Literal["calibration", "scored"]
-FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package dataset-fashion-mnist puts its files."""
 
 
 @dataclass(frozen=True, eq=False)
