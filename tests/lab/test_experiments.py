@@ -86,6 +86,7 @@ def test_results_are_written(tmp_path):
     assert (tmp_path / "underfit.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "index.html").read_text()
     assert "Does one unit underfit?" in page
+    assert "more than 3 epochs" in page
     assert not re.search(r'(src|href)="(https?:)?//', page)
     for row in results["underfit"].rows:
         assert len(row) == len(results["underfit"].columns)

@@ -43,6 +43,7 @@ def page(results: Mapping[Experiment, Result], bench: Bench) -> str:
         table=bench.dataset if on_table else None,
         seconds=sum(result.seconds for result in results.values()),
         epochs=sum(result.epochs for result in results.values()),
+        cap=bench.cap,
     )
 
 
