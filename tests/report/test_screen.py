@@ -143,3 +143,18 @@ def test_a_flat_curve_and_one_epoch_are_drawn():
     for values in ([1.0, 1.0, 1.0], [2.0]):
         chart = curve_chart(Run.from_history({"loss": values}))
         assert len(draw(chart, 40)) == 13
+
+
+@pytest.mark.parametrize("value", [2.0**53, -(2.0**53), 1e308, 5e-324])
+def test_values_that_a_unit_more_or_less_leaves_the_same_are_drawn(value):
+    flat = draw(curve_chart(Run.from_history({"loss": [value] * 3})), 40)
+    assert len(flat) == 13
+    wide = draw(curve_chart(Run.from_history({"loss": [value, -1.7e308, 1.7e308]})), 40)
+    assert len(wide) == 13
+
+
+def test_a_lone_value_between_two_columns_is_drawn():
+    chart = curve_chart(Run.from_history({"loss": [3.0, 2.0, 1.0], "val_loss": [np.nan, 2.0, np.nan]}))
+    lines = ["".join(text for text, _ in line) for line in draw(chart, 40, 10, False, False)]
+    marks = {char for line in lines[1:11] for char in line.split("|", 1)[1].strip()}
+    assert len(marks) >= 2  # of both curves

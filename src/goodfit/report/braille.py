@@ -35,7 +35,6 @@ def draw(
     """
     medians = [value for curve in chart.curves for value in curve.median]
     low, high = (f(math.log10(v) if chart.log else v for v in medians) for f in (min, max))
-    high = high if high > low else low + 1.0
     labels = [f"{10**value if chart.log else value:.3g}" for value in (high, low)]
     margin = max(map(len, labels))
     inner = max(width - margin - 2, 16)
@@ -89,13 +88,16 @@ def _grid(
     rows, columns = height * cell[0], width * cell[1]
     first, last = chart.x_range
     values = np.log10(curve.median) if chart.log else np.array(curve.median)
+    size = max(map(abs, limits)) or 1.0
+    low, high = limits[0] / size, limits[1] / size  # so that no difference of large values overflows, or is lost
+    span = high - low if high > low else 1.0
     x = np.array(curve.x)
     positions = np.linspace(first, last, columns)
     inside = (positions >= x[0]) & (positions <= x[-1])
-    if last <= first:
-        inside = np.arange(columns) == 0
-    height_at = np.interp(positions[inside], x, values)
-    y = np.clip(np.rint((1 - (height_at - limits[0]) / (limits[1] - limits[0])) * (rows - 1)), 0, rows - 1).astype(int)
+    if not inside.any():  # a lone value, or all of them between two columns
+        inside = np.arange(columns) == np.abs(positions - x[0]).argmin()
+    height_at = np.interp(positions[inside], x, values / size)
+    y = np.clip(np.rint((1 - (height_at - low) / span) * (rows - 1)), 0, rows - 1).astype(int)
     grid = np.zeros((rows, columns), dtype=bool)
     before = y[0]
     for column, here in zip(np.flatnonzero(inside), y):
