@@ -144,13 +144,17 @@ def test_a_training_that_fell_and_came_back_for_good_has_collapsed(make) -> None
     assert "came back to where it started" in answer.reason
 
 
-def test_a_log_of_two_trainings_gets_no_verdict(make) -> None:
-    run = Run.from_history({"loss": np.tile(fall(), 2), "val_loss": np.tile(fall(), 2)}, epoch=np.tile(T, 2))
+@pytest.mark.parametrize("counter", ["goes back", "runs on"])
+def test_of_a_log_of_two_trainings_the_last_is_diagnosed(counter, make) -> None:
+    epoch = np.tile(T, 2) if counter == "goes back" else np.arange(2 * len(T))
+    losses = {"loss": np.tile(fall(), 2), "val_loss": np.concatenate([fall() + T / 400, fall() * 1.05])}
+    run = Run.from_history(losses, epoch=epoch)
     answer = diagnose(run)
-    assert answer.verdict == "insufficient-evidence"
+    assert answer.verdict == "balanced"
     assert "more than one training" in answer.reason
-    assert answer.found[0].slug == "restarted-log"
+    assert [finding.slug for finding in answer.found] == ["restarted-log"]
     assert make.finding("restarted-log", run).status == "found"
+    assert diagnose(Run.from_history({k: v[: len(T)] for k, v in losses.items()})).verdict == "overfitting"
 
 
 def test_a_steep_fall_is_not_unstable() -> None:

@@ -6,11 +6,10 @@ import importlib
 import pkgutil
 from functools import cache
 
-import numpy as np
-
 from goodfit.checks import thresholds
 from goodfit.checks.case import Case, Check
 from goodfit.checks.reading import Reading
+from goodfit.checks.restarts import last_training, since
 from goodfit.values import Dataset, Diagnosis, Finding, Run, Verdict
 
 _FAULTS: tuple[Verdict, ...] = (
@@ -43,7 +42,7 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
     The verdict is the first of diverged, not-learning, unstable, unfinished, underfitting and overfitting that was
     found (divergence of a minority of the seeds does not count); `balanced` where none was and the validation loss is
     acceptable; `insufficient-evidence` where the curves don't allow for that, with the cheapest measurement that
-    would settle it, and where the epoch counter goes back.
+    would settle it. Of a log that holds more than one training, the last is diagnosed.
 
     Args:
         run: what happened.
@@ -62,21 +61,22 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
         >>> diagnose(Run.from_history({"loss": fall, "val_loss": fall + epoch / 200})).verdict
         'overfitting'
     """
-    case = Case(run, dataset)
+    whole = case = Case(run, dataset)
+    start = last_training(whole)
+    if start is not None:
+        case = Case(since(run, start), dataset)
     checks = all_checks()
-    findings = [check(case) for check in checks]
+    findings = [check(whole if check.slug == "restarted-log" else case) for check in checks]
     by_slug = {finding.slug: finding for finding in findings}
     verdict, reason = _verdict(case, by_slug)
+    if start is not None:
+        reason = f"This log holds more than one training; of the last, from its row {start + 1} on: {reason}"
     explains = {check.slug: check.explains for check in checks}
     return Diagnosis(verdict, reason, _ordered(findings, verdict, explains))
 
 
 def _verdict(case: Case, findings: dict[str, Finding]) -> tuple[Verdict, str]:
     reading = case.reading
-    if (np.diff(np.asarray(case.run.epoch, dtype=np.float64)) <= 0).any():
-        return "insufficient-evidence", (
-            "The epoch counter goes back: this log holds more than one training. Diagnose each by itself."
-        )
     diverged = float(reading.diverged.mean()) if len(reading.diverged) else 0.0
     for slug in _FAULTS:
         finding = findings.get(slug)

@@ -1,5 +1,4 @@
-"""What the shape of the curves tells beside the fit: restarts, wasted epochs, validation below training, noisy
-validation."""
+"""What the shape of the curves tells beside the fit: wasted epochs, validation below training, noisy validation."""
 
 from __future__ import annotations
 
@@ -204,68 +203,3 @@ def noisy_validation(case: Case) -> Finding:
         f"Validation loss jumps by {noise:.0%} of its level from epoch to epoch: the best epoch is chosen by luck."
     )
     return found("noisy-validation", "low", message, evidence, changes)
-
-
-@check("restarted-log")
-def restarted_log(case: Case) -> Finding:
-    """The log holds more than one training, one after the other.
-
-    Detected: the epoch counter goes back; or, where the counter runs on, both losses jump up in the same epoch by
-    more than `RESTART_HEIGHT` of their first descent, back to near their start, and stay there to descend again.
-
-    Why it matters: read as one curve, a restart looks like divergence or instability.
-
-    What to try: diagnose the trainings one by one.
-
-    False alarms: a schedule with warm restarts jumps up too, though seldom back to the start.
-    """
-    epoch = np.asarray(case.run.epoch, dtype=np.float64)
-    if len(epoch) < 2:
-        return not_applicable("restarted-log", "one epoch can't hold two trainings.")
-    back = int((np.diff(epoch) <= 0).sum())
-    evidence = [Evidence("times that the epoch counter went back", back, 0.0, ">")]
-    change = remedies.do(
-        "split-log", "Each training has a fit of its own.", "Diagnose each training of this log by itself."
-    )
-    if back:
-        return found(
-            "restarted-log", "medium", f"The epoch counter went back {back} times: this log holds more than one "
-            "training.",
-            evidence, [change],
-        )  # fmt: skip
-    jumps = [_restart(train, validation) for _, train, validation in case.reading.pairs()]
-    share = float(np.mean([j is not None for j in jumps])) if jumps else 0.0
-    if jumps and share > thresholds.SEED_SHARE:
-        at = next(j for j in jumps if j is not None)
-        evidence.append(Evidence("epoch at which both losses start again", at, unit="epoch"))
-        message = (
-            f"At epoch {at:.0f} both losses jump back to near their start and descend again: the training started "
-            "afresh."
-        )
-        return found("restarted-log", "medium", message, evidence, [change])
-    return clear("restarted-log", "The log holds one training.", evidence)
-
-
-def _restart(train, validation) -> float | None:
-    """The epoch at which both curves jump back to near their start and fall again, or `None`."""
-    if len(train.y) < 12 or len(validation.y) < 12:
-        return None
-    step = np.diff(train.y)
-    at = int(np.argmax(step)) + 1
-    if at < 4 or len(train.y) - at < 4:
-        return None
-    first, fallen = float(train.y[0]), float(np.median(train.y[at - 3 : at]))
-    descent = first - fallen
-    if descent <= 10 * train.noise or step[at - 1] < thresholds.RESTART_HEIGHT * descent:
-        return None
-    place = float(train.t[at])
-    if validation.at(float(train.t[at + 1])) - validation.at(float(train.t[at - 2])) < 0.25 * (
-        validation.first - validation.at(float(train.t[at - 2]))
-    ):
-        return None
-    after = train.y[at:]
-    monotone = float((np.diff(after[:6]) < 0).mean()) >= 0.6
-    falls_again = (
-        float(after[0] - np.min(after)) > thresholds.RESTART_HEIGHT * descent and after[1] > fallen + 0.1 * descent
-    )
-    return place if monotone and falls_again else None

@@ -141,8 +141,12 @@ NOISY_VALIDATION: Final = 0.1
 """Noise of the validation loss from epoch to epoch over its level (ratio). Twice `RELEVANT_GAIN`: the choice of the
 best epoch is then a lottery. Provisional."""
 
-RESTART_HEIGHT: Final = 0.5
-"""Height of a sudden rise that starts a second descent, as a share of the first descent (ratio). Provisional."""
+RESTART_HEIGHT: Final = 0.25
+"""Height of a sudden rise that starts a second descent, as a share of the first descent (ratio): another seed may start
+lower. Provisional."""
+
+RESTART_Z: Final = 20.0
+"""The same in standard deviations of the noise. Provisional."""
 
 # --- sanity ---------------------------------------------------------------------------------------------------------
 
