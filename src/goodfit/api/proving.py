@@ -23,6 +23,7 @@ from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Scor
 from goodfit.values._json import content_hash
 
 if TYPE_CHECKING:
+    from goodfit.improvement.on_ray import RayWorkers
     from goodfit.training.arms import Division, Rows, Trained
     from goodfit.training.endpoint import Endpoint
     from goodfit.training.own_model import OwnModel
@@ -106,7 +107,9 @@ class Proof:
         data: what the trials depend on beside their recipes.
         dataset: the rows as the checks see them, or `None`.
         measurements: figures known before, for the checks.
+        diagnosis: of the model as it is, where one was made with more at hand than a study has (layers' signals).
         report: told what is done.
+        workers: where trials are trained; here where `None`.
     """
 
     own: OwnModel
@@ -117,7 +120,9 @@ class Proof:
     data: Mapping[str, Any]
     dataset: Dataset | None = None
     measurements: Mapping[str, float] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
     report: Report = silent
+    workers: RayWorkers | None = None
     _done: dict[str, Arm] = field(default_factory=dict)
     _trained: dict[str, Trained] = field(default_factory=dict)
 
@@ -163,6 +168,7 @@ class Proof:
             budget=budget,
             rounds=rounds,
             racing=racing,
+            **({} if self.workers is None else {"each": self.workers.each}),
             report=self.report,
         )
 
@@ -208,7 +214,10 @@ class Proof:
 
     def _run(self, recipe: Recipe, seeds: tuple[int, ...]) -> Trained:
         from goodfit.training import arms
+        from goodfit.training.programs import key_of
 
+        if self.workers is not None:
+            return self.workers.run(recipe, seeds, key=key_of(recipe))
         return arms.train(recipe, self.own, self.rows, seeds, report=self.report)
 
     def _remember(self, key: str, trained: Trained) -> None:
@@ -259,6 +268,8 @@ class Proof:
     def diagnose(self, arm: Arm) -> Diagnosis:
         """What an arm's run says, with what is known of the data."""
         recipe = arm.run.recipe or self.own.recipe
+        if self.diagnosis is not None and recipe.hash == self.own.recipe.hash:
+            return self.diagnosis
         dataset = self.dataset
         scaling = recipe.preparation.get("standardize_target")
         measurements = dict(self.measurements)

@@ -59,6 +59,18 @@ class Budget:
             f"the budget is {given!r}.", "Give optimizer steps, such as 200000, or a time, such as 60s or 5m."
         )
 
+    def check(self, arm: int) -> None:
+        """`InputError` where it doesn't suffice for baseline, one change, and both again on fresh seeds.
+
+        Args:
+            arm: optimizer steps of the baseline on all seeds, at most.
+        """
+        if self.steps is not None and self.steps < 4 * arm:
+            raise InputError(
+                f"a budget of {self.steps:,} steps doesn't suffice for baseline, change and fresh seeds.",
+                f"Give at least {4 * arm:,} steps, or fewer seeds or epochs.",
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
@@ -194,13 +206,9 @@ class _Search:
     began: float = field(default_factory=time.monotonic)
 
     def climb(self, recipe: Recipe, rounds: int) -> Ladder:
-        self.reserve = 2 * self.cost(recipe, len(self.seeds))
-        least = 2 * self.reserve
-        if self.budget.steps is not None and self.budget.steps < least:
-            raise InputError(
-                f"a budget of {self.budget.steps:,} steps doesn't suffice for baseline, change and fresh seeds.",
-                f"Give at least {least:,} steps, or fewer seeds or epochs.",
-            )
+        arm = self.cost(recipe, len(self.seeds))
+        self.budget.check(arm)
+        self.reserve = 2 * arm
         ended, interrupted, gain, fresh = "", False, None, None
         try:
             self._baseline(recipe)
