@@ -69,6 +69,11 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
     findings = [check(whole if check.slug == "restarted-log" else case) for check in checks]
     by_slug = {finding.slug: finding for finding in findings}
     verdict, reason = _verdict(case, by_slug)
+    if case.reading.patience is not None:
+        reason += (
+            f" (The log ends {case.reading.patience} epochs after its lowest validation loss, as early stopping leaves "
+            "it: read are the weights of that epoch. Where they were not restored, do that.)"
+        )
     if start is not None:
         reason = f"This log holds more than one training; of the last, from its row {start + 1} on: {reason}"
     explains = {check.slug: check.explains for check in checks}

@@ -60,6 +60,18 @@ def _better_baseline(case: Case) -> tuple[str, float] | None:
     return min(known, key=lambda item: item[1]) if known else None
 
 
+def clearly_behind(case: Case) -> float:
+    """The gain of a baseline from which a network is clearly behind it, on as many validation rows as there are.
+
+    `UNDERFITTING_GAIN`, and one standard error of a mean loss: √(`LOSS_VARIANCE` / rows), which is also the error of a
+    difference of two losses whose rows' errors correlate by a half.
+    """
+    rows = float(case.run.measurements.get("validation_rows", math.nan))
+    if case.dataset is not None and len(case.dataset.validation):
+        rows = float(len(case.dataset.validation))
+    return thresholds.UNDERFITTING_GAIN + (math.sqrt(thresholds.LOSS_VARIANCE / rows) if rows > 0 else 0.0)
+
+
 def penalized(case: Case) -> bool:
     """Whether the model's layers carry weight or activity penalties, which Keras adds to both losses."""
 
@@ -107,8 +119,9 @@ def overfitting(case: Case) -> Finding:
     Detected: in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at
     least `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training
     loss went on falling. Not where the best epoch's weights were kept. (2) Gap: where baselines are known, the better
-    one's validation loss beats the network's by `UNDERFITTING_GAIN` while the network fits its training rows better
-    than that; where none does better, a gap is the price of this table. Where no baseline is known, the validation
+    one's validation loss beats the network's by `UNDERFITTING_GAIN` and a standard error of the validation rows' mean
+    loss (`LOSS_VARIANCE`) while the network fits its training rows better than that; where none does better, a gap is
+    the price of this table. Where no baseline is known, the validation
     loss at the weights that count lies above the training loss by more than `GAP_SHARE` of itself (`GAP_SHARE_KEPT`
     where the best epoch was kept) and more than `GAP_OVER_CHANCE` of chance. (3) Memorized: the validation loss is no
     better than a measured chance while the training loss is below `MEMORIZED` of it.
@@ -171,7 +184,7 @@ def overfitting(case: Case) -> Finding:
                 )
             )
         else:
-            evidence.append(Evidence(f"gain of {baseline[0]}", behind, thresholds.UNDERFITTING_GAIN, ">"))
+            evidence.append(Evidence(f"gain of {baseline[0]}", behind, clearly_behind(case), ">"))
             evidence.append(
                 Evidence(
                     f"training loss over the validation loss of {baseline[0]}",
@@ -183,7 +196,7 @@ def overfitting(case: Case) -> Finding:
         if baseline is None:
             excess = share > limit and gap / reading.chance > thresholds.GAP_OVER_CHANCE
         else:
-            excess = behind >= thresholds.UNDERFITTING_GAIN and train < baseline[1]
+            excess = behind >= clearly_behind(case) and train < baseline[1]
         if excess:
             message = (
                 f"Training loss is {train:.3g} and validation loss {validation:.3g}: the network fits its training "
@@ -204,7 +217,8 @@ def underfitting(case: Case) -> Finding:
     """The network has not even learned what is in its training rows.
 
     Detected: with baselines (the better of a linear model and gradient boosting, by validation loss): they beat the
-    network's validation loss by at least `UNDERFITTING_GAIN`, and the network's training loss is not better than
+    network's validation loss by at least `UNDERFITTING_GAIN` and a standard error of the validation rows' mean loss
+    (`LOSS_VARIANCE`), where their number is known, and the network's training loss is not better than
     their *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone
     can't tell an underfit network from a hard table: it is said only where chance was measured, the training loss
     stays above `POOR_FIT` of it and the curve has settled. Where the model has weight penalties, which stand in the
@@ -245,13 +259,13 @@ def underfitting(case: Case) -> Finding:
     changes = _most_promising(case)
     if baseline is not None:
         label, loss = baseline
-        behind = [reading.gain(v, loss) for v in (validation_at or train_at)]
-        gain, share = float(np.median(behind)), float(np.mean(np.array(behind) >= thresholds.UNDERFITTING_GAIN))
+        behind, needed = [reading.gain(v, loss) for v in (validation_at or train_at)], clearly_behind(case)
+        gain, share = float(np.median(behind)), float(np.mean(np.array(behind) >= needed))
         evidence = [
-            Evidence(f"gain of {label} over the network", gain, thresholds.UNDERFITTING_GAIN, ">"),
+            Evidence(f"gain of {label} over the network", gain, needed, ">"),
             Evidence(f"training loss over the validation loss of {label}", train / max(loss, 1e-300), 1.0, ">"),
         ]
-        if gain >= thresholds.UNDERFITTING_GAIN and share >= thresholds.SEED_SHARE and train >= loss:
+        if gain >= needed and share >= thresholds.SEED_SHARE and train >= loss:
             message = (
                 f"Training loss ({train:.3g}) is no better than what {label} reaches on the validation rows "
                 f"({loss:.3g}): the network has not learned what is there."
@@ -285,7 +299,7 @@ def unfinished(case: Case) -> Finding:
 
     Source of the extrapolation: Hestness et al. (2017), "Deep learning scaling is predictable, empirically".
     """
-    reading, run = case.reading, case.run
+    reading = case.reading
     curves: list[tuple[int, Series]] = reading.validations()
     needed = thresholds.RELEVANT_GAIN
     what = f"validation {reading.quantity}"
@@ -294,14 +308,14 @@ def unfinished(case: Case) -> Finding:
     onward = _gain_onward(case)
     if not curves and onward is None:
         return not_applicable("unfinished", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
-    if onward is not None and onward >= thresholds.RELEVANT_GAIN and "stopped" not in run.outcomes:
+    if onward is not None and onward >= thresholds.RELEVANT_GAIN and not reading.stopped.any():
         message = f"Trained on for a few epochs, the network's validation loss falls by another {onward:.0%}."
         evidence = [Evidence("measured gain of a few epochs more", onward, thresholds.RELEVANT_GAIN, ">")]
         changes = [remedies.more_epochs(), remedies.raise_learning_rate(3.0)]
         return found("unfinished", "high" if onward >= 0.2 else "medium", message, evidence, changes)
     if not curves:
         return clear("unfinished", "Trained on for a few epochs, the network gained nothing of note.")
-    running = [(s, c) for s, c in curves if run.outcomes[s] != "stopped"]
+    running = [(s, c) for s, c in curves if not reading.stopped[s]]
     if not running:
         return not_applicable("unfinished", "the run stopped by itself when validation loss no longer fell.")
     gains = np.array([reading.gain(c.end, c.projected()) for _, c in running])

@@ -163,7 +163,9 @@ class Reading:
         validation: likewise.
         diverged: shape (seeds,), see `diverged` in the checks.
         kept: for each seed, where on the axis the weights that count were reached: the kept epoch, else the last one.
-        restored: for each seed, whether the kept epoch is known.
+        restored: for each seed, whether the kept epoch is known, or the log ends as early stopping leaves it.
+        stopped: for each seed, whether the run stopped by itself, or the log ends so.
+        patience: the patience that the log's end suggests, where nothing else tells of early stopping.
         chance: the loss of predicting the mean or the prior, or what stands for it.
         chance_known: whether that was measured.
         ratios: whether the loss has its floor at 0, so that levels may be divided by one another.
@@ -176,6 +178,8 @@ class Reading:
     diverged: np.ndarray
     kept: np.ndarray
     restored: np.ndarray
+    stopped: np.ndarray
+    patience: int | None
     chance: float
     chance_known: bool
     ratios: bool
@@ -225,6 +229,9 @@ def read(run: Run) -> Reading:
     high side when training begins far above chance, so a first loss over 10 (the cross entropy of 22,026 even
     classes) counts as ten times the loss at the end at most. A loss that is somewhere negative has no floor at 0; its
     range stands for chance and no ratios are formed.
+
+    Which epoch's weights: the kept one where the run tells it, else the last. A log without a recipe that ends a usual
+    patience (`PATIENCES`) after its lowest validation loss was ended by early stopping, and that epoch is read.
     """
     name, lower = _pick(run)
     train_name, val_name = name, f"val_{name}"
@@ -242,13 +249,36 @@ def read(run: Run) -> Reading:
         if run.kept_epoch is not None and 0 <= (index := int(run.kept_epoch[s])) < len(axis):
             kept[s], restored[s] = axis[index], True
 
+    stopped = np.array([outcome == "stopped" for outcome in run.outcomes], dtype=bool)
+    patience = _patience(run, validation)
+    if patience is not None:
+        for s, curve in enumerate(validation):
+            kept[s] = curve.t[int(np.argmin(curve.y))] if curve is not None else kept[s]
+        restored[:], stopped[:] = True, True
+
     values = [c.y for c in (*train, *validation) if c is not None and len(c.y)]
     ratios = all(float(y.min()) >= 0.0 for y in values)
     measured = float(run.measurements.get("chance_loss", math.nan)) if name == "loss" else math.nan
     known = math.isfinite(measured) and measured > 0.0 and ratios
     chance = measured if known else _chance_proxy(train, validation, ratios)
     diverged = np.array([_diverged(run.outcomes[s], train[s], validation[s], chance, known, ratios) for s in seeds])
-    return Reading(quantity, train, validation, diverged, kept, restored, chance, known, ratios, len(axis))
+    return Reading(
+        quantity, train, validation, diverged, kept, restored, stopped, patience, chance, known, ratios, len(axis)
+    )
+
+
+def _patience(run: Run, validation: tuple[Series | None, ...]) -> int | None:
+    """The patience of early stopping that the log of one training ends by; `None` where it does not, or more is known.
+
+    Early stopping ends a training so many epochs after its lowest validation loss, to the epoch.
+    """
+    if run.kept_epoch is not None or run.recipe is not None or run.unit != "epoch" or run.outcomes != ("finished",):
+        return None
+    curve = validation[0]
+    if curve is None or not curve.enough or curve.nonfinite or len(curve.y) != len(run.epoch):
+        return None
+    after = len(curve.y) - 1 - int(np.argmin(curve.y))
+    return after if after in thresholds.PATIENCES and after < len(curve.y) - 1 else None
 
 
 def _pick(run: Run) -> tuple[str, bool]:

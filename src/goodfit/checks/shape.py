@@ -24,7 +24,7 @@ def wasted_epochs(case: Case) -> Finding:
     False alarms: some networks stand still for long and then fall again; what is called wasted is so in hindsight only.
     """
     reading = case.reading
-    curves = [(s, c) for s, c in reading.validations() if case.run.outcomes[s] != "stopped"]
+    curves = [(s, c) for s, c in reading.validations() if not reading.stopped[s]]
     if not reading.validations() or case.run.unit != "epoch":
         return not_applicable("wasted-epochs", "it takes a validation loss per epoch.")
     if not curves:

@@ -19,14 +19,21 @@ RELEVANT_GAIN: Final = 0.05
 """Gain from which a change works (ratio). Source: the project's definition of "a change works": 5 %."""
 
 UNDERFITTING_GAIN: Final = 0.10
-"""Gain from which the network is clearly behind a baseline (ratio). Source: the same definition, 10 % for underfitting.
-"""
+"""Gain from which the network is clearly behind a baseline (ratio), beyond what the number of validation rows allows to
+tell. Source: the same definition, 10 % for underfitting."""
+
+LOSS_VARIANCE: Final = 2.0
+"""Variance of one row's squared error over its mean squared (ratio): that of normal residuals. The mean loss of n rows
+has the root of this over n as its relative standard error."""
 
 # --- how much must be logged ----------------------------------------------------------------------------------------
 
 MIN_POINTS: Final = 5
 """Values that a curve needs before a trend is read from it (values). A line takes 2 and its error 3; with 5 the noise
 can be told from the trend at all. Provisional."""
+
+PATIENCES: Final = (10, 15, 20, 25, 30, 40, 50, 100)
+"""Usual patiences of early stopping (epochs). Shorter ones lie within the noise of many a curve's end. Provisional."""
 
 # --- noise ----------------------------------------------------------------------------------------------------------
 

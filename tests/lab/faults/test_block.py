@@ -11,16 +11,17 @@ from goodfit.lab.faults.work import work
 def untrained(monkeypatch):
     """Sheets of made-up curves that fall to a level that depends on the learning rate."""
 
-    def fill(setup, dataset, base_rate, epochs, seeds, programs, places=blocks.ALL_RATES):
+    def fill(setup, dataset, base_rate, epochs, seeds, programs, places=blocks.ALL_RATES, shown=()):
         assert base_rate > 0
         assert programs is not None
-        random = np.random.default_rng(sum(seeds))
+        shape = len(places), epochs
+        drawn = np.stack([np.random.default_rng(seed).normal(size=shape) for seed in (*seeds, *shown)], axis=1)
         level = np.array([0.4 + 0.02 * (place - 4) ** 2 for place in places])[:, None, None]
         fall = np.exp(-np.arange(epochs) / 8)
-        noise = 1 + 0.005 * random.normal(size=(len(places), len(seeds), epochs))
+        noise = 1 + 0.005 * drawn
         curves = dict.fromkeys(("train", "validation", "hidden"), (level + 0.6 * fall) * noise)
         logged = {"loss": curves["train"], "val_loss": curves["validation"]}
-        return sheets.Sheet(curves, logged, places, dict.fromkeys(curves, 1.0), setup, dataset)
+        return sheets.Sheet(curves, logged, places, dict.fromkeys(curves, 1.0), setup, dataset, len(seeds))
 
     monkeypatch.setattr(sheets, "fill", fill)
 
@@ -33,6 +34,7 @@ def test_a_block_holds_faults_of_every_kind_and_can_be_labelled_again(dataset, l
     assert {"learning-rate-too-low", "unfinished", "restarted-log", "unscaled-inputs", "large-weights"} <= planted
     assert max(case["run"]["recipe"]["epochs"] for case in block["cases"]) == longest
     assert len({case["name"] for case in block["cases"]}) == len(block["cases"])
+    assert {case["run"]["seed"] for case in block["cases"]} == {5, 6}  # of none that labels
     twin = again.relabel(block, seeds=(0, 1, 2, 3, 4))
     for case, other in zip(block["cases"], twin["cases"], strict=True):
         assert (case["name"], case["planted"], case["gains"]) == (other["name"], other["planted"], other["gains"])

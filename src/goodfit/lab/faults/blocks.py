@@ -12,7 +12,7 @@ import numpy as np
 from goodfit.lab.faults import labels, plants, sheets, sources
 from goodfit.lab.faults.data import Treatment, baseline_losses, prepare
 from goodfit.lab.faults.plants import Plant
-from goodfit.lab.faults.setups import BASE_RATE, Setup, recipe
+from goodfit.lab.faults.setups import BASE_RATE, TASK_LOSS, Setup, recipe
 from goodfit.lab.faults.sheets import Sheet
 from goodfit.training.programs import Programs
 from goodfit.values import Dataset
@@ -80,15 +80,17 @@ class Desk:
 
     Args:
         block: which.
-        seeds: of the members of every training.
+        seeds: of the members of every training that label.
         programs: compiled so far.
         source: the block's rows as they come.
+        shown: seeds of the members that users see, which have no part in the labels.
     """
 
     block: Block
     seeds: tuple[int, ...]
     programs: Programs
     source: sources.Source
+    shown: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.images = self.block.dataset in sources.IMAGES
@@ -115,9 +117,22 @@ class Desk:
         if key not in self._sheets:
             rate = BASE_RATE[setup.optimizer]
             self._sheets[key] = sheets.fill(
-                setup, self.rows(treatment)[0], rate, 2 * self.epochs(epochs), self.seeds, self.programs, places
+                setup,
+                self.rows(treatment)[0],
+                rate,
+                2 * self.epochs(epochs),
+                self.seeds,
+                self.programs,
+                places,
+                self.shown,
             )
         return self._sheets[key]
+
+    def seen(self, turn: int) -> tuple[int, int]:
+        """Which member of a sheet is shown: its place and its seed; they take turns."""
+        members = (*self.seeds, *self.shown)
+        place = len(self.seeds) + turn % len(self.shown) if self.shown else turn % len(self.seeds)
+        return place, members[place]
 
     def standard(self, treatment: Treatment, names: tuple[str, ...], best: int) -> dict[str, Sheet]:
         """The sheets of the standard changes of the healthy setup, near the best learning rate."""
@@ -151,15 +166,22 @@ class Cut:
     patience: int | None
 
 
-def work(block: Block, seeds: tuple[int, ...] = (0, 1, 2, 3, 4), programs: Programs | None = None) -> dict[str, Any]:
+def work(
+    block: Block,
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    programs: Programs | None = None,
+    shown: tuple[int, ...] = (5, 6),
+) -> dict[str, Any]:
     """Train a block's sheets and cut its cases, as plain data.
 
     Args:
         block: which.
-        seeds: of the members of every training; at least five.
+        seeds: of the members of every training that label; at least five.
         programs: a store of compiled programs to use.
+        shown: seeds of the runs that users see, none of those that label: what a diagnosis reads has no part in what it
+            is judged by.
     """
-    desk = Desk(block, seeds, programs if programs is not None else Programs(), sources.load(block.dataset))
+    desk = Desk(block, seeds, programs if programs is not None else Programs(), sources.load(block.dataset), shown)
     refused: list[dict[str, Any]] = []
     cases = [*_untreated(desk, refused), *_planted(desk)]
     for number, case in enumerate(cases):
@@ -197,7 +219,7 @@ def case_of(
     before, gains = _gains(sheet, cut, others)
     baselines = desk.rows(treatment)[1]
     loss = [float(np.median(labels.capped(part))) for part in (before.train, before.validation, before.hidden)]
-    seed = place % len(desk.seeds)
+    member, seed = desk.seen(place)
     return labels.judge(
         {
             "dataset": desk.block.dataset,
@@ -210,7 +232,8 @@ def case_of(
             "facts": dataclasses.asdict(labels.facts(sheet, cut.rate, cut.epochs, cut.patience, before)),
             "treatment": _changed(treatment),
             "measurements": {name: _short(value) for name, value in baselines["validation"].items()},
-            "run": _shown(sheet, cut, seed, desk.seeds[seed]),
+            "reruns": _reruns(sheet, cut, member),
+            "run": _shown(sheet, cut, member, seed),
         }
     )
 
@@ -234,6 +257,10 @@ def _shown(sheet: Sheet, cut: Cut, place: int, seed: int) -> dict[str, Any]:
     """The run of one seed as a user would see it."""
     row = sheet.rates.index(cut.rate)
     losses = {name: curve[row, place, : cut.epochs] for name, curve in sheet.penalized.items()}
+    if sheet.setup.l2:  # beside the loss with penalties, the loss itself is logged as a metric
+        plain_loss = TASK_LOSS[sheet.dataset.task]
+        losses[plain_loss] = sheet.curves["train"][row, place, : cut.epochs]
+        losses[f"val_{plain_loss}"] = sheet.curves["validation"][row, place, : cut.epochs]
     ran, kept, outcome = cut.epochs, None, "finished"
     if cut.patience is not None:
         kept, ran = sheets.kept_epoch(losses["val_loss"], cut.patience)
@@ -252,6 +279,21 @@ def _shown(sheet: Sheet, cut: Cut, place: int, seed: int) -> dict[str, Any]:
         "recipe": plain(asked.to_dict()),
         "curves": {name: [None if not np.isfinite(v) else float(f"{v:.6g}") for v in c] for name, c in losses.items()},
     }
+
+
+def _reruns(sheet: Sheet, cut: Cut, member: int) -> dict[str, float | None]:
+    """What the probe `full-length` measures: the run that is shown again, at other learning rates and for longer."""
+    values: dict[str, float | None] = {}
+    arms = {"same": (0, 1), "threefold": (1, 1), "third": (-1, 1), "tenfold": (2, 1), "tenth": (-2, 1), "twice": (0, 2)}
+    for arm, (step, times) in arms.items():
+        if cut.rate + step not in sheet.rates:
+            continue
+        last = sheets.end(sheet, cut.rate + step, times * cut.epochs, None, member)
+        best = sheets.end(sheet, cut.rate + step, times * cut.epochs, times * cut.epochs, member)
+        values[f"rerun_{arm}_loss"] = _short(last.train[0] * sheet.chance["train"])
+        values[f"rerun_{arm}_val_loss"] = _short(last.validation[0] * sheet.chance["validation"])
+        values[f"rerun_{arm}_best_val_loss"] = _short(best.validation[0] * sheet.chance["validation"])
+    return values
 
 
 def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -294,8 +336,8 @@ def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]
         seen.add(same)
         cases.append(case)
         if case["healthy"]:  # seen with another seed it is another run
-            second = (len(cases) + 1) % len(desk.seeds)
-            cases.append({**case, "run": _shown(sheet, cut, second, desk.seeds[second])})
+            member, seed = desk.seen(len(cases))
+            cases.append({**case, "reruns": _reruns(sheet, cut, member), "run": _shown(sheet, cut, member, seed)})
 
     for slug, severity, cut in _rate_faults(desk, sheet, best):
         cases.append(cut_case(cut, slug, severity))
@@ -307,7 +349,8 @@ def best_rate(sheet: Sheet) -> int:
 
     Losses are means over `sheets.LAST` epochs and medians over the seeds, so that a noisy curve's lucky epoch is none.
     """
-    curves = np.where(np.isfinite(sheet.curves["validation"]), sheet.curves["validation"], np.inf)
+    curves = sheet.curves["validation"][:, : sheet.labelling]
+    curves = np.where(np.isfinite(curves), curves, np.inf)
     curves = curves[:, :, : curves.shape[2] // 2]
     windows = np.lib.stride_tricks.sliding_window_view(curves, sheets.LAST, axis=2)
     lowest = np.median(windows.mean(axis=3).min(axis=2), axis=1) / sheet.chance["validation"]
@@ -354,8 +397,7 @@ def _restarted(desk: Desk, sheet: Sheet, others: Mapping[str, Sheet], best: int,
     for severity, epochs in (("mild", desk.epochs(40)), ("severe", desk.epochs(60))):
         cut = Cut(best, epochs, None)
         case = case_of(desk, sheet, cut, others, Treatment(), "restarted-log", severity, place)
-        second = (place + 1) % len(desk.seeds)
-        again = _shown(sheet, cut, second, desk.seeds[second])["curves"]
+        again = _shown(sheet, cut, *desk.seen(place + 1))["curves"]
         count = list(range(epochs))
         numbers = count + (count if severity == "severe" else [epochs + epoch for epoch in count])
         curves = {name: curve + again[name] for name, curve in case["run"]["curves"].items()}

@@ -125,8 +125,8 @@ class Facts:
 def facts(sheet: Sheet, rate: int, epochs: int, patience: int | None, final: End) -> Facts:
     """The facts of a training of a sheet; one of many seeds is a fact where it holds for most of them."""
     row = sheet.rates.index(rate)
-    train = sheet.curves["train"][row, :, :epochs] / sheet.chance["train"]
-    validation = sheet.curves["validation"][row, :, :epochs] / sheet.chance["validation"]
+    train = sheet.curves["train"][row, : sheet.labelling, :epochs] / sheet.chance["train"]
+    validation = sheet.curves["validation"][row, : sheet.labelling, :epochs] / sheet.chance["validation"]
     with np.errstate(invalid="ignore", over="ignore"):
         ended = train[:, -1]
         diverged = ~np.isfinite(ended) | (ended > 2 * np.maximum(train[:, 0], 1.0))

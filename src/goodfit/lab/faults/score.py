@@ -156,7 +156,7 @@ def run_of(case: Mapping[str, Any], view: View) -> Run:
     }
     epoch = np.asarray(shown.get("epoch", range(len(curves["loss"][0]))))
     if view == "curves":
-        return Run(curves=curves, epoch=epoch)
+        return Run(curves={name: curves[name] for name in ("loss", "val_loss")}, epoch=epoch)
     sampled = case.get("signals") or {"signals": {}, "layers": (), "epochs": ()}
     signals = {
         name: np.array(values, dtype=np.float64)  # None becomes NaN

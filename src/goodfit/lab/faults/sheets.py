@@ -31,12 +31,14 @@ class Sheet:
     """The curves of one setup.
 
     Args:
-        curves: name -> shape (learning rates, seeds, epochs); `inf` where a loss was not finite.
+        curves: name -> shape (learning rates, seeds, epochs); `inf` where a loss was not finite. The first seeds label,
+            those after them are shown.
         penalized: name -> likewise with penalties, as Keras logs them.
         rates: the places in `FACTORS` of its learning rates.
         chance: the loss of predicting the mean or the prior on the rows of each curve.
         setup: that was trained.
         dataset: on what.
+        labelling: how many seeds label.
     """
 
     curves: dict[str, np.ndarray]
@@ -45,6 +47,7 @@ class Sheet:
     chance: dict[str, float]
     setup: Setup
     dataset: Dataset
+    labelling: int
 
 
 def fill(
@@ -55,6 +58,7 @@ def fill(
     seeds: tuple[int, ...],
     programs: Programs,
     places: tuple[int, ...] = tuple(range(len(FACTORS))),
+    shown: tuple[int, ...] = (),
 ) -> Sheet:
     """Train a sheet.
 
@@ -63,10 +67,12 @@ def fill(
         dataset: on what; its test rows are the hidden ones.
         base_rate: the learning rate of factor 1.
         epochs: of every training.
-        seeds: of the members.
+        seeds: of the members that label.
         programs: compiled so far.
         places: in `FACTORS`, of the learning rates to train with.
+        shown: seeds of the members that users see.
     """
+    labelling, seeds = len(seeds), (*seeds, *shown)
     rates = [base_rate * FACTORS[place] for place in places for _ in seeds]
     population = train(
         recipe(setup, dataset, base_rate, epochs),
@@ -93,10 +99,11 @@ def fill(
         {"train": chance["train"], "validation": chance["validation"], "hidden": chance["test"]},
         setup,
         dataset,
+        labelling,
     )
 
 
-def end(sheet: Sheet, rate: int, epochs: int, patience: int | None) -> End:
+def end(sheet: Sheet, rate: int, epochs: int, patience: int | None, place: int | None = None) -> End:
     """How a training of the sheet ends.
 
     Args:
@@ -105,18 +112,19 @@ def end(sheet: Sheet, rate: int, epochs: int, patience: int | None) -> End:
         epochs: at most; as many as the sheet has, where it has fewer.
         patience: of early stopping with the best epoch restored; `None` keeps the last epoch's weights. Their loss is
             read as the mean of the last `LAST` epochs: which of them is the last is chance.
+        place: of one seed; by default the seeds that label.
     """
-    row = sheet.rates.index(rate)
-    watched = sheet.penalized["val_loss"][row, :, :epochs]
+    row, seeds = sheet.rates.index(rate), slice(sheet.labelling) if place is None else slice(place, place + 1)
+    watched = sheet.penalized["val_loss"][row, seeds, :epochs]
     if patience is None:
         last = slice(watched.shape[1] - min(LAST, max(watched.shape[1] // 4, 1)), watched.shape[1])
         with np.errstate(invalid="ignore", over="ignore"):
-            levels = {name: curve[row, :, last].mean(axis=1) for name, curve in sheet.curves.items()}
+            levels = {name: curve[row, seeds, last].mean(axis=1) for name, curve in sheet.curves.items()}
         losses = {name: level / sheet.chance[name] for name, level in levels.items()}
         return End(losses["train"], losses["validation"], losses["hidden"], np.full(len(watched), watched.shape[1] - 1))
     epoch = np.array([kept_epoch(curve, patience)[0] for curve in watched])
-    seeds = np.arange(len(watched))
-    losses = {name: curve[row, seeds, epoch] / sheet.chance[name] for name, curve in sheet.curves.items()}
+    each = np.arange(len(watched))
+    losses = {name: curve[row, seeds][each, epoch] / sheet.chance[name] for name, curve in sheet.curves.items()}
     return End(losses["train"], losses["validation"], losses["hidden"], epoch)
 
 
