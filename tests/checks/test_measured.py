@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from goodfit.checks import diagnose
@@ -86,6 +87,47 @@ INF = float("inf")
 )
 def test_learning_rates_that_were_tried(make, slug, measured, status) -> None:
     assert make.finding(slug, make.healthy(measurements=measured)).status == status
+
+
+def reruns(same=0.5, **arms):
+    named = {"same": same, **arms}
+    return {f"rerun_{arm}_{kind}": level for arm, level in named.items() for kind in ("loss", "val_loss")} | {
+        f"rerun_{arm}_best_val_loss": 0.5 for arm in named
+    }
+
+
+@pytest.mark.parametrize(
+    ("slug", "measured", "status", "first"),
+    [
+        ("learning-rate-too-low", reruns(threefold=0.4, tenfold=0.49), "found", 3.0),
+        ("learning-rate-too-low", reruns(threefold=0.49, tenfold=0.4), "found", 10.0),
+        ("learning-rate-too-low", reruns(threefold=0.48, tenfold=INF), "clear", None),
+        ("learning-rate-too-low", {**reruns(threefold=0.5), **rates(tenfold=0.3)}, "clear", None),
+        ("learning-rate-too-high", reruns(third=0.4), "found", 1 / 3),
+        ("learning-rate-too-high", reruns(same=INF, third=0.6, tenth=0.4), "found", 1 / 3),
+        ("learning-rate-too-high", reruns(tenth=0.48), "clear", None),
+        ("unfinished", reruns(twice=0.4), "found", 2.0),
+        ("unfinished", reruns(twice=0.49), "clear", None),
+    ],
+)
+def test_trainings_that_were_repeated_in_full(make, slug, measured, status, first) -> None:
+    finding = make.finding(slug, make.healthy(measurements=measured))
+    assert finding.status == status
+    if first is not None:
+        (edit,) = finding.changes[0].edits.values()
+        assert edit == {"times": pytest.approx(first)}
+        kept = make.healthy(measurements=measured, kept_epoch=np.array([90]))
+        assert make.finding(slug, kept).status == "clear"  # the lowest losses are all alike
+        answer = diagnose(make.healthy(measurements=measured))
+        assert answer.verdict == {"unfinished": "unfinished", "learning-rate-too-low": "underfitting"}.get(
+            slug, "unstable"
+        )
+
+
+def test_an_extrapolation_gives_way_to_a_measurement(make) -> None:
+    slow = make.run(make.fall(60, time=200), make.fall(60, time=200))
+    assert diagnose(slow).verdict == "unfinished"
+    assert diagnose(Run(slow.curves, slow.epoch, measurements=reruns(twice=0.5))).verdict != "unfinished"
 
 
 def test_a_learning_rate_that_is_too_low_comes_before_its_symptom(make) -> None:

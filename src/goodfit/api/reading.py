@@ -91,7 +91,7 @@ def diagnose(
         sample_weight: a weight per row.
         batch_size: rows per step; 32 where it isn't known.
         probe: measure what curves can't tell, on the model and its rows: the model stays as it is, to the byte. It
-            trains copies for 100 seconds at most, for a few as a rule; compiling comes on top.
+            trains copies for 130 seconds at most, for a few as a rule; compiling comes on top.
         loss: the curve of the training loss, where it isn't recognized by its name.
         val_loss: the curve of the validation loss.
         report: told what is being measured.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 
 from goodfit.checks import thresholds
@@ -16,6 +17,9 @@ _FAULTS: tuple[Verdict, ...] = (
     "diverged", "not-learning", "unstable", "unfinished", "underfitting", "overfitting",
 )  # fmt: skip
 """The verdicts that a finding of the same slug gives, the one that makes the others meaningless first."""
+
+_RATES: Mapping[str, Verdict] = {"learning-rate-too-low": "underfitting", "learning-rate-too-high": "unstable"}
+"""What a learning rate that was measured to be wrong makes of curves that show no fault."""
 
 _PROBE = " (diagnose(…, probe=True) does, with the model and its rows)"
 
@@ -40,9 +44,10 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
     """Say what a run's curves, measurements, data and setup tell.
 
     The verdict is the first of diverged, not-learning, unstable, unfinished, underfitting and overfitting that was
-    found (divergence of a minority of the seeds does not count); `balanced` where none was and the validation loss is
-    acceptable; `insufficient-evidence` where the curves don't allow for that, with the cheapest measurement that
-    would settle it. Of a log that holds more than one training, the last is diagnosed.
+    found (divergence of a minority of the seeds does not count). Where none was, but another learning rate was measured
+    to do better, the fit is underfitting (the rate is too low) or unstable (too high). `balanced` where none was and
+    the validation loss is acceptable; `insufficient-evidence` where the curves don't allow for that, with the cheapest
+    measurement that would settle it. Of a log that holds more than one training, the last is diagnosed.
 
     Args:
         run: what happened.
@@ -90,6 +95,9 @@ def _verdict(case: Case, findings: dict[str, Finding]) -> tuple[Verdict, str]:
         if slug == "diverged" and diverged < thresholds.DIVERGED_SHARE:
             continue
         return slug, finding.message if slug in ("diverged", "unstable") else _of_others(finding.message, reading)
+    for slug, verdict in _RATES.items():  # a measured remedy, without a symptom in the curves
+        if findings[slug].status == "found":
+            return verdict, findings[slug].message
     missing = _what_is_missing(case, findings)
     if missing is not None:
         return "insufficient-evidence", _of_others(missing, reading)

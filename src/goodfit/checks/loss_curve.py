@@ -17,6 +17,7 @@ import numpy as np
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
 from goodfit.checks.reading import Reading, Series
+from goodfit.checks.reruns import HIGHER, LOWER, rerun_gain
 from goodfit.values import Change, Evidence, Finding
 
 
@@ -96,6 +97,20 @@ def _most_promising(case: Case) -> list[Change]:
     raise_rate, epochs = remedies.raise_learning_rate(3.0), remedies.more_epochs()
     changes = [raise_rate, epochs, remedies.wider(), _less_regularization()]
     known, reading = case.run.measurements, case.reading
+    factors = {**HIGHER, **LOWER}
+    tried_in_full = {arm: gain for arm in (*factors, "twice") if (gain := rerun_gain(case, arm)) is not None}
+    if tried_in_full:
+        best = max(tried_in_full, key=lambda arm: tried_in_full[arm])
+        if tried_in_full[best] >= thresholds.RERUN_GAIN:
+            first = (
+                epochs
+                if best == "twice"
+                else remedies.raise_learning_rate(factors[best])
+                if best in HIGHER
+                else remedies.lower_learning_rate(factors[best])
+            )
+            return [first, *(change for change in changes[2:])]
+        return [*changes[2:], epochs, raise_rate]
     now, same, tenfold = (
         known.get(name, math.nan) for name in ("end_train_loss", "onward_same_loss", "onward_tenfold_loss")
     )
@@ -285,11 +300,11 @@ def unfinished(case: Case) -> Finding:
 
     Detected: in the last half of the epochs the validation loss falls by more than `TREND_T` standard errors, its
     lowest level lies at the end, and the fall to expect over as many epochs again (falls over doublings of the epochs
-    shrink by a constant ratio) gains at least `RELEVANT_GAIN`, in most seeds and in the median. Without validation
-    the training loss is read, and twice the gain is asked for, as a training loss can fall on for nothing. Or, with
-    the model and its rows at hand (`diagnose(…, probe=True)`), the network was trained on for a few epochs and gained
-    `RELEVANT_GAIN` in validation loss, measured, not extrapolated. Not applicable where the run stopped by itself
-    because validation loss no longer fell.
+    shrink by a constant ratio) gains at least `RELEVANT_GAIN`, in most seeds and in the median. Without validation the
+    training loss is read, and twice the gain is asked for, as a training loss can fall on for nothing. With the model
+    and its rows at hand (`diagnose(…, probe=True)`) it is measured and not extrapolated: twice the epochs, from a fresh
+    start, gain `RERUN_GAIN`; or, where that takes too long, a few epochs more gain `RELEVANT_GAIN`. Not applicable
+    where the run stopped by itself because validation loss no longer fell.
 
     Why it matters: the same recipe does better with more epochs.
 
@@ -308,6 +323,14 @@ def unfinished(case: Case) -> Finding:
     onward = _gain_onward(case)
     if not curves and onward is None:
         return not_applicable("unfinished", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
+    twice = rerun_gain(case, "twice")
+    if twice is not None and not reading.stopped.any():
+        evidence = [Evidence("measured gain of twice the epochs", twice, thresholds.RERUN_GAIN, ">")]
+        if twice < thresholds.RERUN_GAIN:
+            return clear("unfinished", "Twice the epochs were tried and do not do clearly better.", evidence)
+        message = f"Trained afresh for twice the epochs, the network's validation loss ends {twice:.0%} lower."
+        changes = [remedies.more_epochs(), remedies.raise_learning_rate(3.0)]
+        return found("unfinished", "high" if twice >= 0.2 else "medium", message, evidence, changes)
     if onward is not None and onward >= thresholds.RELEVANT_GAIN and not reading.stopped.any():
         message = f"Trained on for a few epochs, the network's validation loss falls by another {onward:.0%}."
         evidence = [Evidence("measured gain of a few epochs more", onward, thresholds.RELEVANT_GAIN, ">")]

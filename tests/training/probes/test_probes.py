@@ -206,6 +206,31 @@ def test_the_learning_rate_that_is_too_low_falls_faster_tenfold() -> None:
     assert {f"onward_{a}_{q}" for a in ("same", "tenfold", "tenth") for q in ("loss", "val_loss")} <= set(high)
 
 
+def test_the_training_is_repeated_at_other_rates_and_for_longer(monkeypatch) -> None:
+    from goodfit.training.probes import full_length
+
+    x, y = noisy_line()
+    subject = subject_of(network(1e-4), {"x": x, "y": y, "validation_split": 0.25}, epochs=12)
+    values = full_length.full_length(subject).values
+    arms = ("same", "threefold", "third", "tenfold", "tenth", "twice")
+    assert set(values) == {f"rerun_{a}_{q}" for a in arms for q in ("loss", "val_loss", "best_val_loss")}
+    level = {arm: values[f"rerun_{arm}_val_loss"] for arm in arms}
+    assert level["tenfold"] < level["threefold"] < level["twice"] < level["same"] < level["third"] < level["tenth"]
+    assert values["rerun_same_best_val_loss"] <= level["same"]
+
+    # the same steps by hand: the mean of the last three of twelve epochs
+    state, losses = subject.fresh(subject.seed + 1), []
+    for epoch in range(12):
+        state, _ = subject.steps.train(state, subject.data, subject.order(1, draw=epoch))
+        losses.append(subject.steps.loss(state, subject.validation))
+    assert level["same"] == pytest.approx(np.mean(losses[-3:]), rel=1e-5)
+
+    unknown = subject_of(network(), {"x": x, "y": y, "validation_split": 0.25})
+    assert not full_length.full_length(unknown).values
+    monkeypatch.setattr(full_length, "SECONDS", 0.0)
+    assert "takes too long" in full_length.full_length(subject).settled
+
+
 def test_a_diverged_network_is_tried_afresh() -> None:
     x, y = noisy_line()
     model = network()

@@ -16,8 +16,9 @@ from goodfit.lab.faults import labels, sources
 from goodfit.lab.faults.data import Treatment, prepare
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Run
 
-View = Literal["curves", "everything"]
-"""What the checks are given: `loss` and `val_loss` alone, or the whole run with recipe, measurements and rows."""
+View = Literal["curves", "everything", "measured"]
+"""What the checks are given: `loss` and `val_loss` alone; the whole run with recipe, signals, baselines and rows; and
+beside these what the probe `full-length` measures."""
 _CHANGES: Mapping[tuple[str, float], str] = {
     ("lower-learning-rate", 0.1): "rate-/10",
     ("lower-learning-rate", 0.333): "rate-/3",
@@ -124,7 +125,7 @@ def score(
         agreement: of the labels with themselves, with other seeds.
         say: told of the progress.
     """
-    views: tuple[View, ...] = ("curves", "everything")
+    views: tuple[View, ...] = ("curves", "everything", "measured")
     halves = {(half, view): Scores(half, view) for half in ("scored", "calibration") for view in views}
     planted: dict[str, dict[str, tuple[int, int]]] = {"scored": {}, "calibration": {}}
     for block in blocks:
@@ -157,6 +158,8 @@ def run_of(case: Mapping[str, Any], view: View) -> Run:
     epoch = np.asarray(shown.get("epoch", range(len(curves["loss"][0]))))
     if view == "curves":
         return Run(curves={name: curves[name] for name in ("loss", "val_loss")}, epoch=epoch)
+    known = {**case["measurements"], **(case["reruns"] if view == "measured" else {})}
+    infinite = {name for name, value in known.items() if value is None and name.startswith("rerun_")}
     sampled = case.get("signals") or {"signals": {}, "layers": (), "epochs": ()}
     signals = {
         name: np.array(values, dtype=np.float64)  # None becomes NaN
@@ -171,7 +174,11 @@ def run_of(case: Mapping[str, Any], view: View) -> Run:
         seeds=(shown["seed"],),
         outcomes=(shown["outcome"],),
         kept_epoch=None if shown["kept_epoch"] is None else np.array([shown["kept_epoch"]]),
-        measurements={name: value for name, value in case["measurements"].items() if value is not None},
+        measurements={
+            name: np.inf if name in infinite else value
+            for name, value in known.items()
+            if value is not None or name in infinite
+        },
         recipe=Recipe.from_dict(shown["recipe"]),
         task=rows_of(case).task,
         name=case["name"],

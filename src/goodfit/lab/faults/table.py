@@ -32,9 +32,11 @@ def markdown(report: Report) -> str:
 
 
 def _half(scores: Scores) -> list[str]:
-    seen = (
-        "`loss` and `val_loss` alone" if scores.view == "curves" else "the run with its recipe, measurements and rows"
-    )
+    seen = {
+        "curves": "`loss` and `val_loss` alone",
+        "everything": "the run with its recipe, signals, baselines and rows",
+        "measured": "all that and the training once more (`probe=True`)",
+    }[scores.view]
     lines = [
         f"## {scores.half.capitalize()} half, from {seen}",
         "",

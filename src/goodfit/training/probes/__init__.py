@@ -47,7 +47,7 @@ def all_probes() -> tuple[Probe, ...]:
 
     Example:
         >>> [probe.name for probe in all_probes()]
-        ['inference-mode', 'split', 'small-sample', 'learning-rate', 'rows', 'initialization']
+        ['inference-mode', 'split', 'small-sample', 'learning-rate', 'full-length', 'rows', 'initialization']
     """
     modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
     found = {id(v): v for module in modules for v in vars(module).values() if isinstance(v, Probe)}
@@ -57,8 +57,8 @@ def all_probes() -> tuple[Probe, ...]:
 def measure(
     model: keras.Model, arguments: Mapping[str, Any], *, epochs: int = 0, report: Report = silent
 ) -> tuple[Answer, ...]:
-    """Ask every probe. They train for 100 seconds at most in all, for a few as a rule;
-    compiling comes on top.
+    """Ask every probe. They train for 130 seconds at most in all, for a few as a rule; compiling comes
+    on top.
 
     Weights, optimizer state, metrics and all random states are afterwards what they were, also where a probe fails or
     a Ctrl-C arrives (which is answered within a second once the programs are compiled).

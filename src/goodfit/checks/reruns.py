@@ -1,0 +1,35 @@
+"""What the training once more, at other learning rates and for twice the epochs, was measured to gain."""
+
+from __future__ import annotations
+
+import math
+
+from goodfit.checks.case import Case
+
+LOWER, HIGHER = {"third": 1 / 3, "tenth": 0.1}, {"threefold": 3.0, "tenfold": 10.0}
+"""Name of an arm -> what its learning rate is multiplied by."""
+
+
+def rerun_gain(case: Case, arm: str) -> float | None:
+    """What an arm of the probe `full-length` gained in validation loss over the same training; `None` if unknown.
+
+    Where the best epoch is kept, the lowest losses are compared, else those of the last epochs. 1 where only the
+    unchanged arm ended not finite, and minus infinity where only the other did.
+    """
+    reading, known = case.reading, case.run.measurements
+    if reading.quantity != "loss":
+        return None
+    kept = len(reading.restored) > 0 and bool(reading.restored.mean() > 0.5)
+    quantity = "best_val_loss" if kept else "val_loss"
+    same, other = (known.get(f"rerun_{name}_{quantity}") for name in ("same", arm))
+    if same is None or other is None or math.isnan(same) or math.isnan(other):
+        return None
+    if not math.isfinite(other):
+        return -math.inf if math.isfinite(same) else 0.0
+    return reading.gain(same, other) if math.isfinite(same) else 1.0
+
+
+def best_rerun(case: Case, arms: dict[str, float]) -> tuple[float, float] | None:
+    """The factor and the gain of the arm that gains most; `None` where none of them was measured."""
+    gains = [(gain, factor) for arm, factor in arms.items() if (gain := rerun_gain(case, arm)) is not None]
+    return max(gains)[::-1] if gains else None
