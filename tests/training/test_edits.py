@@ -378,3 +378,19 @@ def test_change_that_does_not_fit_is_refused_with_the_reason():
     model = keras.Model(inputs, L.Dense(1)(L.Add(name="skip")([inputs, L.Dense(4)(inputs)])))
     with pytest.raises(InputError, match=r"wider-layers.*shapes"):
         edits.apply(recipe_of(model), remedies.wider())
+
+
+@pytest.mark.parametrize("remedy", [remedies.add_dropout(), remedies.deeper(), remedies.batch_normalization()])
+def test_edited_layers_draw_the_same_however_far_keras_has_counted(remedy):
+    """`dropout_after_dense_7` of a model that was made later in a session is `dropout_after_dense` of the first."""
+
+    def made():
+        model = keras.Sequential([keras.Input((4,)), L.Dense(6, "relu"), L.Dense(6, "relu"), L.Dense(1)])
+        return build(edits.apply(recipe_of(model), remedy), 3)
+
+    first = made()
+    keras.Sequential([keras.Input((4,)), L.Dense(2), L.Dropout(0.1)])
+    second = made()
+    assert [layer.name for layer in first.layers] != [layer.name for layer in second.layers]
+    for one, other in zip(first.variables, second.variables, strict=True):
+        np.testing.assert_array_equal(one.value, other.value)

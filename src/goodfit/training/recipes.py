@@ -12,6 +12,9 @@ import keras
 from goodfit.errors import InputError
 from goodfit.values import Recipe
 
+_FROM_EDIT = re.compile(r"(.*_(?:after|before|of)_|standardize_)?(.*?)((?:_again_\d+)*)", re.DOTALL)
+"""What `edits` adds to the name of the layer that it starts from."""
+
 
 def derive_seed(seed: int, path: str) -> int:
     """A seed of 31 bits for the stream called `path` of the member with `seed`.
@@ -29,9 +32,11 @@ def seeded(config: Any, seed: int) -> Any:
     """A Keras configuration with every `seed` in it derived from `seed` and the path of its layer.
 
     Names that Keras made up count on through a session (`dense_12`), so such a layer goes by its place among those of
-    its class, and the outermost model by nothing.
+    its class, and the outermost model by nothing. So does the part of a name that an edit took from such a layer
+    (`dropout_after_dense_12`).
     """
     made_up: dict[str, set[int]] = {}
+    ranked: dict[str, str] = {}
 
     def gather(part: Any) -> None:
         for item in part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ():
@@ -44,7 +49,9 @@ def seeded(config: Any, seed: int) -> Any:
             return path
         if number := _number(part):
             return f"{path}/{number[0]}#{sorted(made_up[number[0]]).index(number[1])}"
-        return f"{path}/{part['config']['name']}"
+        parts = _FROM_EDIT.fullmatch(part["config"]["name"])
+        before, base, after = parts.groups(default="") if parts else ("", part["config"]["name"], "")
+        return f"{path}/{before}{ranked.get(base, base) if before or after else base}{after}"
 
     def walk(part: Any, path: str) -> Any:
         if isinstance(part, (list, tuple)):
@@ -62,6 +69,9 @@ def seeded(config: Any, seed: int) -> Any:
         return fresh
 
     gather(config)
+    for kind, numbers in made_up.items():
+        for rank, number in enumerate(sorted(numbers)):
+            ranked[f"{kind}_{number}" if number else kind] = f"{kind}#{rank}"
     return walk(config, "")
 
 
