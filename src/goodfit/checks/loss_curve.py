@@ -9,7 +9,6 @@ is not the kept model's fault.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +47,7 @@ def _fits(reading: Reading) -> list[_Fit]:
 
 def best_baseline(case: Case) -> tuple[str, float] | None:
     """The better of the linear model and gradient boosting by validation loss, where they were measured."""
-    comparable = case.reading.quantity == "loss" and not penalized(case)
+    comparable = case.reading.quantity == "loss" and not case.reading.penalized
     return _better_baseline(case) if comparable else None
 
 
@@ -71,19 +70,6 @@ def clearly_behind(case: Case) -> float:
     if case.dataset is not None and len(case.dataset.validation):
         rows = float(len(case.dataset.validation))
     return thresholds.UNDERFITTING_GAIN + (math.sqrt(thresholds.LOSS_VARIANCE / rows) if rows > 0 else 0.0)
-
-
-def penalized(case: Case) -> bool:
-    """Whether the model's layers carry weight or activity penalties, which Keras adds to both losses."""
-
-    def carries(config: object) -> bool:
-        if isinstance(config, Mapping):
-            return any((str(k).endswith("_regularizer") and v is not None) or carries(v) for k, v in config.items())
-        return isinstance(config, (list, tuple)) and any(carries(item) for item in config)
-
-    if case.run.measurements.get("weight_penalty", 0.0) > 0.0:
-        return True
-    return case.run.recipe is not None and carries(case.run.recipe.model)
 
 
 def _measured_levels(case: Case) -> tuple[float, float] | None:
@@ -249,9 +235,9 @@ def underfitting(case: Case) -> Finding:
     stays behind it by 10 % can still be as good a network as there is.
     """
     reading = case.reading
-    measured = _measured_levels(case) if penalized(case) else None
+    measured = _measured_levels(case) if reading.penalized else None
     baseline = best_baseline(case) if measured is None else _better_baseline(case)
-    if penalized(case) and measured is None:
+    if reading.penalized and measured is None:
         return not_applicable(
             "underfitting",
             "the losses include weight penalties, which the baselines' and chance's do not; diagnose(…, probe=True) "

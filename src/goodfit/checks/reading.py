@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -168,6 +168,7 @@ class Reading:
         patience: the patience that the log's end suggests, where nothing else tells of early stopping.
         chance: the loss of predicting the mean or the prior, or what stands for it.
         chance_known: whether that was measured.
+        penalized: whether penalties of the weights stand in what is read, which baselines and chance have none of.
         ratios: whether the loss has its floor at 0, so that levels may be divided by one another.
         epochs: length of the axis.
     """
@@ -182,6 +183,7 @@ class Reading:
     patience: int | None
     chance: float
     chance_known: bool
+    penalized: bool
     ratios: bool
     epochs: int
 
@@ -223,7 +225,8 @@ def read(run: Run) -> Reading:
     """The loss curves of a run, as the checks read them.
 
     Which curve: `loss` and `val_loss`; where neither is there, the first other pair that is known to fall or to rise
-    with a better fit (`mse`, `accuracy`). Accuracies become 1 - accuracy (100 - accuracy in percent).
+    with a better fit (`mse`, `accuracy`). Accuracies become 1 - accuracy (100 - accuracy in percent). Where the model
+    has weight penalties, which Keras adds to both losses, and the loss itself is logged as a metric, that is read.
 
     Which scale: the measured chance loss. Where that is unknown, the first epoch's loss stands for it; it errs to the
     high side when training begins far above chance, so a first loss over 10 (the cross entropy of 22,026 even
@@ -233,10 +236,14 @@ def read(run: Run) -> Reading:
     Which epoch's weights: the kept one where the run tells it, else the last. A log without a recipe that ends a usual
     patience (`PATIENCES`) after its lowest validation loss was ended by early stopping, and that epoch is read.
     """
-    name, lower = _pick(run)
+    penalized = _has_penalties(run)
+    without = _without_penalties(run) if penalized else None
+    name, lower = (without, True) if without is not None else _pick(run)
+    is_loss = name == "loss" or without is not None
     train_name, val_name = name, f"val_{name}"
     axis = _axis(run)
     convert, quantity = _converter(run, name, lower)
+    quantity = "loss" if is_loss else quantity
     seeds = range(len(run.seeds))
     train = tuple(_series(run, train_name, s, axis, convert) for s in seeds)
     validation = tuple(_series(run, val_name, s, axis, convert) for s in seeds)
@@ -258,19 +265,59 @@ def read(run: Run) -> Reading:
 
     values = [c.y for c in (*train, *validation) if c is not None and len(c.y)]
     ratios = all(float(y.min()) >= 0.0 for y in values)
-    measured = float(run.measurements.get("chance_loss", math.nan)) if name == "loss" else math.nan
-    known = math.isfinite(measured) and measured > 0.0 and ratios
+    measured = float(run.measurements.get("chance_loss", math.nan)) if is_loss else math.nan
+    known = math.isfinite(measured) and measured > 0.0 and ratios and not (penalized and without is None)
     chance = measured if known else _chance_proxy(train, validation, ratios)
     diverged = np.array([_diverged(run.outcomes[s], train[s], validation[s], chance, known, ratios) for s in seeds])
     return Reading(
-        quantity, train, validation, diverged, kept, restored, stopped, patience, chance, known, ratios, len(axis)
+        quantity=quantity,
+        train=train,
+        validation=validation,
+        diverged=diverged,
+        kept=kept,
+        restored=restored,
+        stopped=stopped,
+        patience=patience,
+        chance=chance,
+        chance_known=known,
+        penalized=penalized and without is None,
+        ratios=ratios,
+        epochs=len(axis),
     )
+
+
+_SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
+
+
+def _has_penalties(run: Run) -> bool:
+    """Whether the model's layers carry weight or activity penalties, which Keras adds to both losses."""
+
+    def carries(config: object) -> bool:
+        if isinstance(config, Mapping):
+            return any((str(k).endswith("_regularizer") and v is not None) or carries(v) for k, v in config.items())
+        return isinstance(config, (list, tuple)) and any(carries(item) for item in config)
+
+    if run.measurements.get("weight_penalty", 0.0) > 0.0:
+        return True
+    return run.recipe is not None and carries(run.recipe.model)
+
+
+def _without_penalties(run: Run) -> str | None:
+    """The metric under which the loss itself was logged beside the one with penalties; `None` without one."""
+    if run.recipe is None or not isinstance(run.recipe.loss, str):
+        return None
+    loss = run.recipe.loss
+    for name in (loss, _SHORT.get(loss, loss), *(short for short, long in _SHORT.items() if long == loss)):
+        if all(part in run.curves and not np.isnan(run.curves[part]).all() for part in (name, f"val_{name}")):
+            return name
+    return None
 
 
 def _patience(run: Run, validation: tuple[Series | None, ...]) -> int | None:
     """The patience of early stopping that the log of one training ends by; `None` where it does not, or more is known.
 
-    Early stopping ends a training so many epochs after its lowest validation loss, to the epoch.
+    Early stopping ends a training so many epochs after its lowest validation loss, to the epoch. The lowest value of a
+    curve that falls to its end lies there by chance.
     """
     if run.kept_epoch is not None or run.recipe is not None or run.unit != "epoch" or run.outcomes != ("finished",):
         return None
@@ -278,7 +325,8 @@ def _patience(run: Run, validation: tuple[Series | None, ...]) -> int | None:
     if curve is None or not curve.enough or curve.nonfinite or len(curve.y) != len(run.epoch):
         return None
     after = len(curve.y) - 1 - int(np.argmin(curve.y))
-    return after if after in thresholds.PATIENCES and after < len(curve.y) - 1 else None
+    falling = curve.late_slope.t < -thresholds.TREND_T and curve.best == len(curve.y) - 1
+    return after if after in thresholds.PATIENCES and after < len(curve.y) - 1 and not falling else None
 
 
 def _pick(run: Run) -> tuple[str, bool]:

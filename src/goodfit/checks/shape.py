@@ -15,7 +15,7 @@ def wasted_epochs(case: Case) -> Finding:
 
     Detected: after the first epoch whose smoothed validation loss lies within `RELEVANT_GAIN` of the lowest, more
     than `WASTED_SHARE` of the epochs and more than `WASTED_EPOCHS` follow, in the median over seeds. Not applicable
-    where the run stopped by itself: its patience is meant.
+    where the run stopped by itself or keeps its best epoch: its patience is meant.
 
     Why it matters: time, and in many networks overfitting. Information, not a fault of the fit.
 
@@ -25,6 +25,8 @@ def wasted_epochs(case: Case) -> Finding:
     """
     reading = case.reading
     curves = [(s, c) for s, c in reading.validations() if not reading.stopped[s]]
+    if len(reading.restored) and reading.restored.all():
+        return not_applicable("wasted-epochs", "the best epoch was kept: its patience was not spent, or it was meant.")
     if not reading.validations() or case.run.unit != "epoch":
         return not_applicable("wasted-epochs", "it takes a validation loss per epoch.")
     if not curves:

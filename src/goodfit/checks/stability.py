@@ -90,7 +90,8 @@ def not_learning(case: Case) -> Finding:
     """The training loss never got clearly below chance.
 
     Detected: the lowest level that training (or validation) loss reaches gains less than `NOT_LEARNING_GAIN` over the
-    chance loss, in the median over seeds, and the loss is not still falling by a relevant amount. Where chance was
+    chance loss, in the median over seeds, and the loss is not still falling by a relevant amount and towards less than
+    chance. Where chance was
     not measured, the first epoch's loss stands for it, and a fall counts only where it is more than the noise
     (`LEARNED_Z`); for a loss that is somewhere negative, which has no floor to measure a gain from, that alone is asked
     for. A curve that starts at a low loss might be one that learned all in its first epoch, so an accuracy of more
@@ -165,9 +166,10 @@ def _fall(curve: Series, ratios: bool) -> float:
 
 
 def _still_falling(curve, reading) -> bool:
-    slope = curve.late_slope
-    gain = reading.gain(curve.end, curve.projected())
-    return slope.t < -thresholds.TREND_T and gain >= thresholds.RELEVANT_GAIN
+    """Whether a curve falls by a relevant amount, and on to below chance where that is known."""
+    slope, ahead = curve.late_slope, curve.projected()
+    arrives = not reading.chance_known or ahead < (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance
+    return slope.t < -thresholds.TREND_T and reading.gain(curve.end, ahead) >= thresholds.RELEVANT_GAIN and arrives
 
 
 def _baselines(case: Case) -> list[float]:

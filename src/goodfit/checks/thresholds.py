@@ -127,8 +127,8 @@ POOR_FIT: Final = 0.8
 
 # --- shape ----------------------------------------------------------------------------------------------------------
 
-WASTED_SHARE: Final = 0.67
-"""Share of the epochs that came after the last relevant improvement (ratio). Two thirds of the time. Provisional."""
+WASTED_SHARE: Final = 0.75
+"""Share of the epochs that came after the last relevant improvement (ratio). Provisional."""
 
 WASTED_EPOCHS: Final = 20
 """The same in epochs: fewer are no loss of time worth a word. Provisional."""
@@ -148,9 +148,10 @@ LUCKY_SPLIT: Final = 0.025
 """Share of the splits drawn again whose validation rows' loss lies as low, from which on the split may be luck (ratio):
 the usual 2.5 % on one side."""
 
-NOISY_VALIDATION: Final = 0.1
-"""Noise of the validation loss from epoch to epoch over its level (ratio). Twice `RELEVANT_GAIN`: the choice of the
-best epoch is then a lottery. Provisional."""
+NOISY_VALIDATION: Final = 0.15
+"""Noise of the validation loss from epoch to epoch over its level (ratio). Twice `RELEVANT_GAIN` makes the choice of
+the best epoch a lottery; half as much again, for the noise of a few dozen epochs is itself known to a fifth.
+Provisional."""
 
 RESTART_HEIGHT: Final = 0.25
 """Height of a sudden rise that starts a second descent, as a share of the first descent (ratio): another seed may start

@@ -200,7 +200,14 @@ class Truth:
     acceptable: bool
 
 
-def truth(cures: Mapping[str, str], gains: Mapping[str, Gain], facts: Facts, validation: float, behind: float) -> Truth:
+def truth(
+    cures: Mapping[str, str],
+    gains: Mapping[str, Gain],
+    facts: Facts,
+    validation: float,
+    behind: float,
+    train: float = 1.0,
+) -> Truth:
     """Derive what is true of a case.
 
     Args:
@@ -209,6 +216,7 @@ def truth(cures: Mapping[str, str], gains: Mapping[str, Gain], facts: Facts, val
         facts: of its curves.
         validation: median validation loss over chance that it ended with.
         behind: gain of the better baseline over the network on the validation rows; `nan` where none is comparable.
+        train: median training loss over chance.
     """
     works = tuple(name for name, measured in gains.items() if measured.works())
     slugs: set[str] = set()
@@ -242,17 +250,23 @@ def truth(cures: Mapping[str, str], gains: Mapping[str, Gain], facts: Facts, val
     }
     acceptable = validation < CLEARLY_BELOW_CHANCE and not behind >= NEEDED_TO_UNDERFIT
     balanced = acceptable and not any(name in works for name in STANDARD) and all(name in gains for name in STANDARD)
-    return Truth(tuple(sorted(slugs)), _verdicts(slugs, gains, works, facts, balanced), works, balanced, acceptable)
+    verdicts = _verdicts(slugs, gains, works, facts, balanced, train)
+    slugs |= {verdict for verdict in verdicts if verdict != "balanced"}  # the finding of that name says the same
+    return Truth(tuple(sorted(slugs)), verdicts, works, balanced, acceptable)
 
 
 def _verdicts(
-    slugs: set[str], gains: Mapping[str, Gain], works: tuple[str, ...], facts: Facts, balanced: bool
+    slugs: set[str], gains: Mapping[str, Gain], works: tuple[str, ...], facts: Facts, balanced: bool, train: float
 ) -> tuple[str, ...]:
-    """The right verdicts, from what works: a change that lowers the training loss too speaks of underfitting."""
+    """The right verdicts, from what works: a change that lowers the training loss too speaks of underfitting.
+
+    A training loss below `CHANCE_FLOOR` beside a validation loss above it is no underfitting. A symptom that the curves
+    show is right beside its root.
+    """
     if facts.diverged > 0.5:
         return ("diverged",)
     if facts.stuck > 0.5:
-        return ("not-learning",)
+        return ("not-learning", "unfinished") if "epochs-x2" in works else ("not-learning",)
     right = slugs & {"overfitting", "unfinished", "unstable", "underfitting"}
     if "learning-rate-too-low" in slugs:
         right |= {"unfinished", "underfitting"}
@@ -260,9 +274,12 @@ def _verdicts(
         right |= {"unstable"}
     others = [n for n in works if n not in _TO_OVERFITTING and not n.startswith(("rate", "epochs"))]
     for name in others:
-        right |= {"underfitting"} if gains[name].train >= NEEDED else {"overfitting"} if gains[name].train <= 0 else {
-            "underfitting", "overfitting"
-        }  # fmt: skip
+        if gains[name].train >= NEEDED and train >= CHANCE_FLOOR:
+            right |= {"underfitting"}
+        else:
+            right |= {"overfitting"} if gains[name].train <= 0 or facts.overfits else {"underfitting", "overfitting"}
+    if works and facts.noisy:
+        right |= {"unstable"}
     if 0 < facts.diverged <= 0.5:
         right |= {"unstable", "diverged"}
     if 0 < facts.stuck <= 0.5:
@@ -270,6 +287,24 @@ def _verdicts(
     if balanced and not works:
         right |= {"balanced"}
     return tuple(sorted(right))
+
+
+def shown(run: Mapping[str, Any]) -> set[str]:
+    """What the curves of the run that users see show by themselves, whatever other seeds do."""
+    train, validation = (
+        np.array([[np.inf if v is None else v for v in run["curves"][name]]]) for name in ("loss", "val_loss")
+    )
+    scale = train[0, 0] if np.isfinite(train[0, 0]) and train[0, 0] > 0 else 1.0
+    train, validation = train / scale, validation / scale
+    with np.errstate(invalid="ignore", over="ignore"):
+        late = slice(train.shape[1] // 10, None)
+        holds = {
+            "validation-below-training": (validation[:, late] < 0.9 * train[:, late]).mean() > 0.8,
+            "noisy-validation": (_noise(validation) > max(0.1, float(_noise(train)[0]))).all(),
+            "loss-spikes": _spikes(train[0]),
+            "wasted-epochs": run["kept_epoch"] is None and _wasted(validation[0]),
+        }
+    return {slug for slug, true in holds.items() if true}
 
 
 def judge(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,8 +319,8 @@ def judge(case: Mapping[str, Any]) -> dict[str, Any]:
     }
     cures = {name: name.removeprefix("undo-") for name in gains if name.startswith("undo-")}
     behind = float("inf") if case["behind"] is None else case["behind"]
-    found = truth(cures, gains, Facts(**case["facts"]), case["loss"][1], behind)
-    slugs = set(found.slugs)
+    found = truth(cures, gains, Facts(**case["facts"]), case["loss"][1], behind, case["loss"][0])
+    slugs = set(found.slugs) | shown(case["run"])
     if planted in BY_PLAN:
         slugs.add(planted)
     if planted and any(name in found.works for name in cures):

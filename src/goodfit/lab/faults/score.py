@@ -200,6 +200,25 @@ def _source(name: str) -> sources.Source:
     return sources.load(name)
 
 
+def natural(case: Mapping[str, Any]) -> set[str]:
+    """What is true of a case's rows by themselves, planted or not."""
+    return _natural(case["dataset"], case["variant"], Treatment(**case["treatment"]))
+
+
+@lru_cache(maxsize=64)
+def _natural(name: str, variant: int, treatment: Treatment) -> set[str]:
+    rows = _rows(name, variant, treatment)
+    x, y = rows.part("train")
+    true = set()
+    if (np.ptp(x.reshape(len(x), -1), axis=0) == 0).any():
+        true.add("constant-inputs")
+    if rows.task != "regression" and np.bincount(y, minlength=len(rows.classes)).min() < 0.2 * len(y) / len(
+        rows.classes
+    ):
+        true.add("class-imbalance")
+    return true
+
+
 def change_of(change: Change) -> str | None:
     """The counterfactual of the lab that a proposed change is; `None` where the lab has none such.
 
@@ -224,7 +243,7 @@ def _leaves(part: Any) -> Iterable[Any]:
 
 
 def _judge(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis) -> None:
-    healthy, true = case["healthy"], set(case["slugs"])
+    healthy, true = case["healthy"], set(case["slugs"]) | natural(case)
     found = [finding.slug for finding in diagnosis.found]
     right = diagnosis.verdict in case["verdicts"]
     scores.verdict.add(right)
