@@ -8,6 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 
 import goodfit
+from goodfit.values import EarlyStopping
 
 
 def network() -> keras.Model:
@@ -53,3 +54,29 @@ def test_a_validation_every_third_epoch_stands_at_its_epochs(data: tuple[np.ndar
     curve = result.curve("val_loss")
     assert np.flatnonzero(~np.isnan(curve)).tolist() == [2, 5]
     assert curve[[2, 5]].tolist() == result.history["val_loss"]
+
+
+def test_a_run_carries_its_recipe_and_the_epoch_that_was_kept() -> None:
+    x = np.random.default_rng(0).normal(size=(120, 3)).astype("float32")
+    layers = [keras.layers.Dense(8, "relu", kernel_regularizer="l2"), keras.layers.Dropout(0.8), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    model.compile(keras.optimizers.SGD(0.05), "mse", metrics=["mse"])
+    stop = keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)
+    result = goodfit.fit(
+        model, x, x[:, :1], batch_size=20, epochs=12, validation_split=0.25, callbacks=[stop], verbose=0
+    )
+    assert result.recipe is not None
+    assert (result.recipe.batch_size, result.recipe.epochs, result.recipe.loss) == (20, 12, "mse")
+    assert result.recipe.optimizer["config"]["learning_rate"] == pytest.approx(0.05)
+    assert result.recipe.early_stopping == EarlyStopping(3)
+    assert result.kept_epoch.tolist() == [stop.best_epoch]
+    slugs = {finding.slug: finding.status for finding in goodfit.diagnose(result).findings}
+    assert slugs["dropout-too-strong"] != "not-applicable"
+    assert slugs["regularization-too-strong"] != "not-applicable"
+
+
+def test_without_arrays_no_recipe_is_made_up() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    batches = ((np.ones((4, 2)), np.ones((4, 1))) for _ in range(3))
+    assert goodfit.fit(model, batches, steps_per_epoch=3, verbose=0).recipe is None

@@ -12,7 +12,7 @@ import numpy as np
 
 from goodfit.api.result import FitResult
 from goodfit.errors import InputError
-from goodfit.values import Report, Run, silent
+from goodfit.values import EarlyStopping, Recipe, Report, Run, silent
 
 if TYPE_CHECKING:
     from goodfit.training.engine import EngineResult
@@ -122,8 +122,10 @@ def fit(
         if _from_files(arguments):
             raise InputError("several seeds are asked for, but the rows are ParquetRows.", "Train one seed at a time.")
         return _fit_seeds(model, members, arguments, checks, signals, report)
+    asked = _asked(model)
     done = _train(model, arguments, checks, engine, signals)
     epoch = np.asarray(done.epoch)
+    stopping = _early_stopping(callbacks)
     run = Run(
         curves={
             name: _curve(values, epoch, validation_freq)[None]
@@ -132,6 +134,8 @@ def fit(
         },
         epoch=epoch,
         outcomes=(done.outcome,),
+        kept_epoch=None if stopping is None else _restored(stopping, epoch),
+        recipe=_described(model, asked, arguments, stopping),
         provenance={
             "engine": done.engine,
             "engine_reason": done.engine_reason,
@@ -207,10 +211,62 @@ def _fit_seeds(
         given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
         notes = preflight.check(model, arguments["x"], arguments["y"], **given)
         notes += preflight_setup.check_arguments(model, arguments)
+    asked = _asked(model)
     run = many.fit(model, seeds, arguments, report, signals)
-    run = dataclasses.replace(run, provenance={**run.provenance, "notes": list(notes)})
+    run = dataclasses.replace(
+        run,
+        provenance={**run.provenance, "notes": list(notes)},
+        recipe=_described(model, asked, arguments, _early_stopping(arguments["callbacks"])),
+    )
     params = {"verbose": 0, "epochs": arguments["epochs"], "steps": None}
     return FitResult.of(run, get_model=lambda: model, params=params, arguments=arguments)
+
+
+def _asked(model: Any) -> dict[str, Any] | None:
+    """What is asked of a model before it is trained; `None` where its optimizer or loss has no configuration."""
+    from goodfit.training import own_model
+
+    try:
+        return own_model.asked_of(model)
+    except Exception:  # of the user's own classes: what they raise is theirs, and the training goes on without
+        return None
+
+
+def _described(model: Any, asked: dict[str, Any] | None, arguments: dict[str, Any], stopping: Any) -> Recipe | None:
+    """The recipe, which the checks of the setup read; `None` where rows come in batches of a size that is not known."""
+    from goodfit.training import own_model
+
+    if asked is None or not hasattr(arguments["x"], "shape"):
+        return None
+    kept = None
+    if stopping is not None and stopping.monitor.startswith("val_"):
+        kept = EarlyStopping(
+            int(stopping.patience),
+            stopping.monitor,
+            abs(float(stopping.min_delta)),
+            bool(stopping.restore_best_weights),
+        )
+    try:
+        return own_model.described(model, asked, arguments["batch_size"] or 32, arguments["epochs"], kept)
+    except Exception:  # a layer of the user's own without a configuration
+        return None
+
+
+def _early_stopping(callbacks: Any) -> Any:
+    """The callback of Keras that stops early, where there is just one."""
+    import keras
+
+    given = callbacks if isinstance(callbacks, (list, tuple)) else getattr(callbacks, "callbacks", [callbacks])
+    found = [callback for callback in given if isinstance(callback, keras.callbacks.EarlyStopping)]
+    return found[0] if len(found) == 1 else None
+
+
+def _restored(stopping: Any, epoch: np.ndarray) -> np.ndarray | None:
+    """The place of the epoch whose weights were restored; Keras restores them at the end of any training."""
+    if not stopping.restore_best_weights or stopping.best_weights is None:
+        return None
+    place = np.flatnonzero(epoch == stopping.best_epoch)
+    return place[:1] if len(place) else None
 
 
 def _curve(values: list[float], epoch: np.ndarray, validation_freq: Any) -> np.ndarray:

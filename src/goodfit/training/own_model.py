@@ -123,6 +123,32 @@ def read(
     return OwnModel(recipe, code, given, notes, sample)
 
 
+def asked_of(model: keras.Model) -> dict[str, Any]:
+    """What is asked of a compiled model before it is trained, which changes its optimizer: fields of a `Recipe`."""
+    compiled: Any = getattr(model, "_compile_config", None)
+    loss = (dict(compiled.config) if compiled is not None else {}).get("loss")
+    return {"optimizer": plain(keras.optimizers.serialize(model.optimizer)), "loss": _named(loss, {})}
+
+
+def described(
+    model: keras.Model, asked: Mapping[str, Any], batch_size: int, epochs: int, early_stopping: EarlyStopping | None
+) -> Recipe:
+    """What was asked of a training as data, to be read: the model can't always be rebuilt from it.
+
+    Args:
+        model: that was trained.
+        asked: of it before the training, from `asked_of`.
+        batch_size: rows per step.
+        epochs: at most.
+        early_stopping: that a callback asked for.
+    """
+    code = _code(model)
+    return Recipe(
+        model=_serialized(model, code), batch_size=batch_size, epochs=epochs, early_stopping=early_stopping,
+        code_fingerprint=_fingerprint(code) if code else None, portable=False, initial_weights="unknown", **asked,
+    )  # fmt: skip
+
+
 def layers(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """The layers of a model that hold weights themselves, each with its path; nested models are entered."""
     listed = getattr(model, "layers", None) or []

@@ -43,7 +43,8 @@ class Recipe:
         clipping: Keras's own arguments, such as `{"global_clipnorm": 1.0}`.
         preparation: what is done to the table before the network sees it, per column.
         stages: trainings in turn, each with the layers it trains and its learning rate (freeze, then unfreeze).
-        initial_weights: `"fresh"` (drawn by the model's initializers) or `"sha256:…"`, the hash of given ones.
+        initial_weights: `"fresh"` (drawn by the model's initializers), `"sha256:…"`, the hash of given ones, or
+            `"unknown"`.
         weights_file: where given weights lie.
         shuffle: draw a new order of the training rows each epoch.
         seed: the root of every random draw of the first member.
