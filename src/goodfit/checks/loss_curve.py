@@ -310,7 +310,7 @@ def unfinished(case: Case) -> Finding:
     if not curves and onward is None:
         return not_applicable("unfinished", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
     twice = rerun_gain(case, "twice")
-    if twice is not None and not reading.stopped.any():
+    if twice is not None and not (reading.stopped.any() or reading.restored.any()):
         evidence = [Evidence("measured gain of twice the epochs", twice, thresholds.RERUN_GAIN, ">")]
         if twice < thresholds.RERUN_GAIN:
             return clear("unfinished", "Twice the epochs were tried and do not do clearly better.", evidence)

@@ -14,7 +14,8 @@ def rerun_gain(case: Case, arm: str) -> float | None:
     """What an arm of the probe `full-length` gained in validation loss over the same training; `None` if unknown.
 
     Where the best epoch is kept, the lowest losses are compared, else those of the last epochs. 1 where only the
-    unchanged arm ended not finite, and minus infinity where only the other did.
+    unchanged arm ended not finite, and minus infinity where only the other did. An arm that ends no better than chance
+    gains nothing: from one useless network to another is no remedy.
     """
     reading, known = case.reading, case.run.measurements
     if reading.quantity != "loss":
@@ -26,7 +27,8 @@ def rerun_gain(case: Case, arm: str) -> float | None:
         return None
     if not math.isfinite(other):
         return -math.inf if math.isfinite(same) else 0.0
-    return reading.gain(same, other) if math.isfinite(same) else 1.0
+    gain = reading.gain(same, other) if math.isfinite(same) else 1.0
+    return min(gain, 0.0) if reading.chance_known and other >= reading.chance else gain
 
 
 def best_rerun(case: Case, arms: dict[str, float]) -> tuple[float, float] | None:

@@ -166,10 +166,18 @@ def _fall(curve: Series, ratios: bool) -> float:
 
 
 def _still_falling(curve, reading) -> bool:
-    """Whether a curve falls by a relevant amount, and on to below chance where that is known."""
-    slope, ahead = curve.late_slope, curve.projected()
-    arrives = not reading.chance_known or ahead < (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance
-    return slope.t < -thresholds.TREND_T and reading.gain(curve.end, ahead) >= thresholds.RELEVANT_GAIN and arrives
+    """Whether a curve falls by a relevant amount; and where chance is known, soon below that.
+
+    Soon: after as many epochs again, if it goes on falling exponentially (by the square of the factor of its last half).
+    """
+    slope = curve.late_slope
+    if not (slope.t < -thresholds.TREND_T and reading.gain(curve.end, curve.projected()) >= thresholds.RELEVANT_GAIN):
+        return False
+    if not reading.chance_known:
+        return True
+    half = float(np.interp((curve.t[0] + curve.t[-1]) / 2, curve.t, curve.level))
+    end = max(curve.end, 0.0)
+    return end * min(end / half, 1.0) ** 2 < (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance if half > 0 else True
 
 
 def _baselines(case: Case) -> list[float]:
