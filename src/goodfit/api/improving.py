@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goodfit.api.proving import LEAST_ROWS, Proof, chosen, fingerprint
+from goodfit.api.proving import LEAST_ROWS, Place, Proof, check_place, chosen, fingerprint
 from goodfit.api.saving import save_study
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Design, Ladder, Trials
@@ -98,7 +98,7 @@ def improve(
     name: str | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    on: Literal["local"] = "local",
+    on: Place = "local",
     report: Report = silent,
 ) -> ModelStudy:
     """Mend a model by one change at a time, each proven on paired seeds against the same baseline.
@@ -133,7 +133,8 @@ def improve(
         out: the folder that gets it; nothing is saved where `None`. Finished trials are kept beside it at once, in
             `<name>.trials`, and the same call goes on from them.
         overwrite: replace a saved study of that name.
-        on: where trials run.
+        on: where trials run: `"local"`, on the cores here, or `"ray"`, on the Ray cluster that is connected to or that
+            `RAY_ADDRESS` names, one CPU per trial (`goodfit[ray]`). The numbers are the same, on CPUs of one kind.
         report: told what is done.
 
     Returns:
@@ -155,8 +156,7 @@ def improve(
         >>> [trial.change.name for trial in study.trials[1:]]
         ['adam-optimizer', 'wider-layers']
     """
-    if on != "local":
-        raise InputError(f"on is {on!r}.", 'Give "local".')
+    check_place(on)
     if seeds < 2:
         raise InputError(f"seeds is {seeds}: nothing can be told apart.", "Give at least 2; 8 is usual.")
     limits, (listed, most) = Budget.of(budget), chosen(changes)
@@ -169,7 +169,9 @@ def improve(
     if settings is not None or not hasattr(model, "compiled"):
         from goodfit.api.improving_function import improve_function
 
-        return improve_function(model, dict(settings or {}), members, limits, listed, rounds, folder, overwrite, report)
+        return improve_function(
+            model, dict(settings or {}), members, limits, listed, rounds, folder, overwrite, report, on
+        )
     if epochs is None:
         raise InputError("epochs is not given.", "Say for how many epochs the model is trained, such as epochs=200.")
     proof = proof_of(
@@ -185,10 +187,11 @@ def improve(
         None if folder is None else folder.with_name(f"{folder.name}.trials"),
         report,
     )
-    ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
-    if ladder.interrupted:
-        raise Interrupted(None if proof.trials is None else str(proof.trials.folder))
-    study = study_of(proof, ladder, members, test_data, name or str(model.name))
+    with proof.placed(on):
+        ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
+        if ladder.interrupted:
+            raise Interrupted(None if proof.trials is None else str(proof.trials.folder))
+        study = study_of(proof, ladder, members, test_data, name or str(model.name))
     if folder is not None:
         study = dataclasses.replace(study, folder=str(folder), name=folder.name)
         study.save(folder, overwrite=overwrite)

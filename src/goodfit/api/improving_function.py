@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goodfit import checks
+from goodfit.api.proving import Place
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Arm, Budget, Trials, propose, search
 from goodfit.values import Change, Diagnosis, Recipe, Report, Run
@@ -18,6 +21,7 @@ from goodfit.values._json import content_hash, plain
 
 if TYPE_CHECKING:
     from goodfit.api.improving import ModelStudy
+    from goodfit.improvement.on_ray import RayWorkers
 
 _FINDINGS = {
     "optimizer.learning_rate": ("learning_rate", "lr"),
@@ -40,6 +44,7 @@ def improve_function(
     folder: Path | None,
     overwrite: bool,
     report: Report,
+    on: Place = "local",
 ) -> ModelStudy:
     """The same search around a function that trains.
 
@@ -54,6 +59,7 @@ def improve_function(
         folder: where the study is saved.
         overwrite: replace a saved one.
         report: told what is done.
+        on: where the function is called.
     """
     from goodfit.api.improving import ModelStudy
 
@@ -77,26 +83,28 @@ def improve_function(
         key = content_hash([dict(recipe.preparation), list(seeds), about])
         arm = known.get(key) or (trials.find(key) if trials is not None else None)
         if arm is None:
-            arm = _arm(train, recipe, seeds)
+            arm = _arm(train, recipe, seeds) if workers is None else workers.run(recipe, seeds)
             if trials is not None:
                 trials.keep(key, arm)
         known[key] = arm
         return arm
 
-    ladder = search(
-        recipe,
-        train=run,
-        apply=_apply,
-        diagnose=lambda arm: checks.diagnose(arm.run),
-        propose=lambda diagnosis, useless: _proposed(diagnosis, useless, changes, settings),
-        seeds=seeds,
-        design="seeds",
-        endpoint="val_loss",
-        budget=budget,
-        cost=lambda _, count: count,
-        rounds=rounds,
-        report=report,
-    )
+    with _workers(on, train, report) as workers:
+        ladder = search(
+            recipe,
+            train=run,
+            apply=_apply,
+            diagnose=lambda arm: checks.diagnose(arm.run),
+            propose=lambda diagnosis, useless: _proposed(diagnosis, useless, changes, settings),
+            seeds=seeds,
+            design="seeds",
+            endpoint="val_loss",
+            budget=budget,
+            cost=lambda _, count: count,
+            rounds=rounds,
+            **({} if workers is None else {"each": workers.each}),
+            report=report,
+        )
     if ladder.interrupted:
         raise Interrupted(None if trials is None else str(trials.folder))
     study = ModelStudy(
@@ -123,6 +131,15 @@ def improve_function(
     if folder is not None:
         study.save(folder, overwrite=overwrite)
     return study
+
+
+def _workers(on: Place, train: Callable[..., Any], report: Report) -> AbstractContextManager[RayWorkers | None]:
+    """Workers that call the function, or none: then it is called here."""
+    if on == "local":
+        return nullcontext()
+    from goodfit.improvement.on_ray import RayWorkers
+
+    return RayWorkers(functools.partial(_arm, train), report)
 
 
 def _arm(train: Callable[..., Any], recipe: Recipe, seeds: tuple[int, ...]) -> Arm:

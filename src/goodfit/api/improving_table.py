@@ -11,7 +11,7 @@ import numpy as np
 
 from goodfit.api.improving import dataset_of_rows, fixed_rows, study_of
 from goodfit.api.predictor import Predictor
-from goodfit.api.proving import Proof, chosen, fingerprint
+from goodfit.api.proving import Place, Proof, check_place, chosen, fingerprint
 from goodfit.api.result import TableStudy
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Trials
@@ -30,6 +30,7 @@ def improve_run(
     rounds: int = ROUNDS,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    on: Place = "local",
     report: Report = silent,
 ) -> TableStudy:
     """Mend the network of a saved table run by one change at a time, and save it as a study of its own.
@@ -47,6 +48,7 @@ def improve_run(
         rounds: changes kept at most.
         out: the folder that is made; `<run>-improved` where `None`. Finished trials are kept in `<out>.trials`.
         overwrite: replace a saved study that is already there.
+        on: where trials run, as in `improve`.
         report: told what is done.
 
     Returns:
@@ -58,6 +60,7 @@ def improve_run(
     """
     from goodfit import store
 
+    check_place(on)
     limits, (listed, most) = Budget.of(budget), chosen(changes)
     if seeds < 2:
         raise InputError(f"seeds is {seeds}: nothing can be told apart.", "Give at least 2; 8 is usual.")
@@ -90,10 +93,11 @@ def improve_run(
     known = {key: saved.run.measurements[key] for key in keys if key in saved.run.measurements}
     proof = Proof(OwnModel(recipe), rows, endpoint, "rows", trials, about, dataset, known, report=report)
     members = range(recipe.seed, recipe.seed + seeds)
-    ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
-    if ladder.interrupted:
-        raise Interrupted(str(trials.folder))
-    made = study_of(proof, ladder, members, (x[test], y[test]) if len(test) else None, folder.name)
+    with proof.placed(on):
+        ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
+        if ladder.interrupted:
+            raise Interrupted(str(trials.folder))
+        made = study_of(proof, ladder, members, (x[test], y[test]) if len(test) else None, folder.name)
     looks = int(saved.run.provenance.get("test_looks", 0)) + made.about["test_looks"]
     whole = {**saved.about, **{k: v for k, v in made.about.items() if k not in ("task", "target", "notes")}}
     study = TableStudy(

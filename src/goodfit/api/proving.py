@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from goodfit.training.endpoint import Endpoint
     from goodfit.training.own_model import OwnModel
 
+Place = Literal["local", "ray"]
+"""Where trials run: on the cores here, or on a Ray cluster."""
 LEAST_ROWS = 20
 """Validation rows below which nothing can be told apart: ten that choose the epoch, ten that judge."""
 _MEMORY = 500_000_000
@@ -90,6 +94,16 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
     return tuple(listed), None
 
 
+def check_place(on: str) -> None:
+    """`InputError` where trials can't run on `on`: it is none of `Place`, or what it needs is not installed."""
+    if on not in get_args(Place):
+        raise InputError(f"on is {on!r}.", f"Give {' or '.join(map(repr, get_args(Place)))}.")
+    if on == "ray":
+        from goodfit.improvement import on_ray
+
+        on_ray.imported()
+
+
 def _is_remedy(name: str, thing: Any) -> bool:
     return callable(thing) and not name.startswith("_") and name not in ("do", "output", "Change")
 
@@ -125,6 +139,22 @@ class Proof:
     workers: RayWorkers | None = None
     _done: dict[str, Arm] = field(default_factory=dict)
     _trained: dict[str, Trained] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def placed(self, on: Place) -> Iterator[Proof]:
+        """While entered, trials are trained there."""
+        if on == "local":
+            yield self
+            return
+        from goodfit.improvement.on_ray import RayWorkers
+        from goodfit.training.portable import PortableTraining
+
+        with RayWorkers(PortableTraining(self.own, self.rows), self.report) as self.workers:
+            try:
+                yield self
+            finally:
+                self.workers = None
 
     def search(
         self,
@@ -221,9 +251,10 @@ class Proof:
         return arms.train(recipe, self.own, self.rows, seeds, report=self.report)
 
     def _remember(self, key: str, trained: Trained) -> None:
-        self._trained[key] = trained
-        while len(self._trained) > 1 and sum(_bytes(one) for one in self._trained.values()) > _MEMORY:
-            self._trained.pop(next(iter(self._trained)))
+        with self._lock:  # trials on other machines are waited for in threads
+            self._trained[key] = trained
+            while len(self._trained) > 1 and sum(_bytes(one) for one in self._trained.values()) > _MEMORY:
+                self._trained.pop(next(iter(self._trained)))
 
     def trained(self, recipe: Recipe, seeds: tuple[int, ...]) -> Trained:
         """The trained members of a recipe: at hand, or trained once more, to the same numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,9 @@ def improve(
         Path | None, typer.Option(metavar="FOLDER", help="The folder to make; RUN-improved where not given.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a saved study that is there.")] = False,
+    on: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where trials run: on the cores here, or on a Ray cluster.")
+    ] = "local",
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -51,6 +54,7 @@ def improve(
                 rounds=rounds,
                 out=out,
                 overwrite=overwrite,
+                on=on,
                 report=report,
             )
         if json:

@@ -26,7 +26,7 @@ Train = Callable[[Recipe, tuple[int, ...]], Arm]
 Apply = Callable[[Recipe, Change], Recipe]
 Diagnose = Callable[[Arm], Diagnosis]
 Propose = Callable[[Diagnosis, Sequence[Change]], Sequence[Change]]
-Each = Callable[[Callable[[Recipe], Any], Sequence[Recipe]], list[Any]]
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def search(
     least_gain: float = LEAST_GAIN,
     rounds: int = ROUNDS,
     racing: bool = True,
-    each: Each = lambda function, recipes: [function(recipe) for recipe in recipes],
+    each: Each = lambda function, trials: [function(trial) for trial in trials],
     report: Report = silent,
 ) -> Ladder:
     """Try changes one at a time, keep the best that is better beyond noise, and go on from there.
@@ -162,7 +162,7 @@ def search(
         least_gain: smaller shares of the endpoint are not worth a change.
         rounds: changes kept at most.
         racing: drop what is no better after half of the seeds.
-        each: calls a function for each of several recipes, here or elsewhere.
+        each: calls a function for each of several trials, one after the other or several at a time, in threads.
         report: told what is tried.
 
     Returns:
@@ -235,7 +235,7 @@ class _Search:
 
     def _baseline(self, recipe: Recipe) -> None:
         self.report(Progress("baseline", "the recipe as it is"))
-        arm = joined([self._trained(recipe, part) for part in self._parts()])
+        arm = joined(self._counted(self.each(lambda part: self._trained(recipe, part), self._parts())))
         self.trials.append(Trial(arm.run, self.diagnose(arm), steps=arm.steps, note="The recipe as it was given."))
         self.recipes.append(recipe)
         self.arms.append(arm)
@@ -292,8 +292,11 @@ class _Search:
                     affordable.append(place)
                 else:
                     spent = True
-            results = self.each(
-                lambda recipe, part=part: self._attempt(recipe, part), [candidates[place][1] for place in affordable]
+            results = self._counted(
+                self.each(
+                    lambda recipe, part=part: self._attempt(recipe, part),
+                    [candidates[place][1] for place in affordable],
+                )
             )
             for place, result in zip(affordable, results, strict=True):
                 if isinstance(result, Arm):
@@ -346,7 +349,9 @@ class _Search:
         first = max(self.seeds) + 1
         seeds = tuple(range(first, first + len(self.seeds)))
         parts = [seeds[: len(part)] if place == 0 else seeds[-len(part) :] for place, part in enumerate(self._parts())]
-        before, after = (joined([self._trained(self.recipes[place], part) for part in parts]) for place in (0, best))
+        trials = [(self.recipes[place], part) for place in (0, best) for part in parts]
+        trained = self._counted(self.each(lambda trial: self._trained(*trial), trials))
+        before, after = joined(trained[: len(parts)]), joined(trained[len(parts) :])
         gain = compare(before, after, self.design, endpoint=self.endpoint, worst=self.worst)
         gain = dataclasses.replace(gain, adjusted_p=gain.p, better=gain.p <= LEVEL and gain.effect < 0)
         if not gain.better:
@@ -385,8 +390,12 @@ class _Search:
         arm = self.train(recipe, seeds)
         if arm.interrupted:
             raise KeyboardInterrupt
-        self.steps += arm.steps
         return arm
+
+    def _counted(self, results: list[Any]) -> list[Any]:
+        """The results of trials, their steps added to the search's: here, for trials may run in several threads."""
+        self.steps += sum(arm.steps for arm in results if isinstance(arm, Arm))
+        return results
 
 
 def _note(made: Comparison, kept: bool, worth: bool, finished: bool, seeds: int) -> str:

@@ -116,6 +116,7 @@ def train(
     seeds: Sequence[int],
     *,
     threads: int | None = None,
+    at_once: int | None = None,
     report: Report = silent,
     stage: str = "train",
 ) -> Trained:
@@ -127,6 +128,7 @@ def train(
         rows: to train on; compiled programs are kept with them.
         seeds: one per member; each draws its weights, its division of the rows, their order and its dropout.
         threads: members are divided among so many.
+        at_once: so many of the threads run at a time; all where `None`.
         report: told how far the training has come.
         stage: under which name.
 
@@ -134,7 +136,7 @@ def train(
         the trained members. A Ctrl-C ends the training early, with outcome `interrupted`.
     """
     with persistent_cache(), own.scope():
-        return _train(recipe, own, rows, tuple(int(seed) for seed in seeds), threads, report, stage)
+        return _train(recipe, own, rows, tuple(int(seed) for seed in seeds), threads, at_once, report, stage)
 
 
 def steps_at_most(recipe: Recipe, train_rows: int, seeds: int) -> int:
@@ -159,7 +161,14 @@ class _SplitProgram(members.EpochsProgram):
 
 
 def _train(
-    recipe: Recipe, own: OwnModel, rows: Rows, seeds: tuple[int, ...], threads: int | None, report: Report, stage: str
+    recipe: Recipe,
+    own: OwnModel,
+    rows: Rows,
+    seeds: tuple[int, ...],
+    threads: int | None,
+    at_once: int | None,
+    report: Report,
+    stage: str,
 ) -> Trained:
     began = time.perf_counter()
     divisions = [rows.divide(seed) for seed in seeds]
@@ -185,7 +194,7 @@ def _train(
     rows.programs.keep(recipe, template, compiled)
     states = [_state(model, template, recipe) for model in models]
     draws = [_orders(seed, division) for seed, division in zip(seeds, divisions, strict=True)]
-    trained = members.train(job, states, draws, threads, report, stage, compiled)
+    trained = members.train(job, states, draws, threads, report, stage, compiled, at_once=at_once)
     run = run_of(trained, job, seeds)
     steps = int(trained.ran.sum()) * -(-sizes[0] // recipe.batch_size)
     outputs = _outputs(template, trained.kept, x)

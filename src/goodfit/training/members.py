@@ -91,6 +91,7 @@ def train(
     stage: str,
     compiled: EpochsProgram | None = None,
     sampling: Sampling | None = None,
+    at_once: int | None = None,
 ) -> Trained:
     """Train one member per state, each with its own orders of the rows.
 
@@ -103,6 +104,7 @@ def train(
         stage: under which name.
         compiled: the program of another job that differs in data, epochs and states only; a new one where `None`.
         sampling: what is to be sampled of the signals.
+        at_once: so many of the threads run at a time; all where `None`.
 
     Returns:
         the trained members. A Ctrl-C ends the training after the chunk under way.
@@ -111,7 +113,7 @@ def train(
     chunk = _Chunk(job, compiled, sampling)
     stop = threading.Event()
     tracks = [_Track(chunk, [states[i] for i in group], [draws[i] for i in group], stop) for group in groups]
-    with ThreadPoolExecutor(len(tracks)) as pool:
+    with ThreadPoolExecutor(at_once or len(tracks)) as pool:
         tracks[0].advance()  # alone: compiles the program that all share
         futures = [pool.submit(track.finish) for track in tracks]
         while True:

@@ -36,11 +36,11 @@ class Programs:
 
     def find(self, recipe: Recipe) -> tuple[keras.Model, EpochsProgram] | None:
         """The compiled model and the program of a recipe, if one that can share it was trained before."""
-        return self._programs.get(_key(recipe))
+        return self._programs.get(key_of(recipe))
 
     def keep(self, recipe: Recipe, model: keras.Model, compiled: EpochsProgram) -> None:
         """Keep a recipe's compiled model and program."""
-        self._programs[_key(recipe)] = (model, compiled)
+        self._programs[key_of(recipe)] = (model, compiled)
 
     def weights(self, recipe: Recipe, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The initial trainable and non-trainable variables of one member, drawn once."""
@@ -67,7 +67,7 @@ def learning_rate_place(optimizer: Any) -> int:
     raise ValueError(f"the learning rate of {type(optimizer).__name__} is no variable")
 
 
-def _key(recipe: Recipe) -> str:
+def key_of(recipe: Recipe) -> str:
     """Equal for recipes that can share a program."""
     fields = recipe.replace(epochs=1, seed=0, model=_without_draws(recipe.model)).to_dict()
     config = fields["optimizer"]["config"]
