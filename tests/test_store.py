@@ -508,3 +508,14 @@ def test_importing_is_cheap():
     code = "import sys, goodfit.store; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"keras", "jax", "pandas", "sklearn", "scipy", "matplotlib", "bokeh"} & set(loaded)
+
+
+def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(tmp_path):
+    def save():
+        with store.new_folder(tmp_path / "mine") as staging:
+            (staging / "model.keras").symlink_to("/dev/full")
+            (staging / "model.keras").write_text("more than there is room for")
+
+    with pytest.raises(InputError, match=r"mine can't be written: the disk is full. Make room"):
+        save()
+    assert not list(tmp_path.iterdir())

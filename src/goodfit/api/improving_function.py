@@ -89,7 +89,8 @@ def improve_function(
         known[key] = arm
         return arm
 
-    with _workers(on, train, report) as workers:
+    alone = nullcontext() if trials is None else trials.held()
+    with alone, _workers(on, train, report) as workers:
         ladder = search(
             recipe,
             train=run,
@@ -105,31 +106,31 @@ def improve_function(
             **({} if workers is None else {"each": workers.each}),
             report=report,
         )
-    if ladder.interrupted:
-        raise Interrupted(None if trials is None else str(trials.folder))
-    study = ModelStudy(
-        trials=ladder.trials,
-        task="regression",
-        about={
-            "task": "regression",
-            "target": "",
-            "endpoint": "val_loss",
-            "design": "seeds",
-            "gain": None if ladder.gain is None else ladder.gain.to_dict(),
-            "improved": ladder.improved,
-            "ended": ladder.ended,
-            "steps": ladder.steps,
-            "refused": [[change.name, why] for change, why in ladder.refused],
-        },
-        name=folder.name if folder else named,
-        folder=None if folder is None else str(folder),
-        recipes=ladder.recipes,
-        gain=ladder.gain,
-        improved=ladder.improved,
-        refused=tuple((change.name, why) for change, why in ladder.refused),
-    )
-    if folder is not None:
-        study.save(folder, overwrite=overwrite)
+        if ladder.interrupted:
+            raise Interrupted(None if trials is None else str(trials.folder))
+        study = ModelStudy(
+            trials=ladder.trials,
+            task="regression",
+            about={
+                "task": "regression",
+                "target": "",
+                "endpoint": "val_loss",
+                "design": "seeds",
+                "gain": None if ladder.gain is None else ladder.gain.to_dict(),
+                "improved": ladder.improved,
+                "ended": ladder.ended,
+                "steps": ladder.steps,
+                "refused": [[change.name, why] for change, why in ladder.refused],
+            },
+            name=folder.name if folder else named,
+            folder=None if folder is None else str(folder),
+            recipes=ladder.recipes,
+            gain=ladder.gain,
+            improved=ladder.improved,
+            refused=tuple((change.name, why) for change, why in ladder.refused),
+        )
+        if folder is not None:
+            study.save(folder, overwrite=overwrite)
     return study
 
 

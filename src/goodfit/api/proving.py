@@ -8,7 +8,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 Place = Literal["local", "ray"]
 """Where trials run: on the cores here, or on a Ray cluster."""
+BLOCKS = 64
+"""Blocks of rows that have a hash of their own in a fingerprint of data."""
+MOST_COLUMNS = 200
+"""With more columns than this, a fingerprint has no hash of each."""
 LEAST_ROWS = 20
 """Validation rows below which nothing can be told apart: ten that choose the epoch, ten that judge."""
 _MEMORY = 500_000_000
@@ -140,6 +144,10 @@ class Proof:
     _done: dict[str, Arm] = field(default_factory=dict)
     _trained: dict[str, Trained] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def alone(self) -> AbstractContextManager[Any]:
+        """While entered, no other process studies in the folder of finished trials, where there is one."""
+        return nullcontext() if self.trials is None else self.trials.held()
 
     @contextmanager
     def placed(self, on: Place) -> Iterator[Proof]:
@@ -444,14 +452,29 @@ def _bytes(trained: Trained) -> int:
 
 
 def fingerprint(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells data apart, by the name of each array: shape, type and a hash of the values."""
+    """What tells data apart, by the name of each array: shape, type, a hash of the values, and where it is small enough
+    to help, one of each column and of each of some blocks of rows, so that a difference can be placed.
+
+    Example:
+        >>> one = fingerprint({"x": np.zeros((100, 3))})["x"]
+        >>> one["shape"], one["dtype"], len(one["columns"]), len(one["blocks"])
+        ([100, 3], 'float64', 3, 50)
+    """
     from goodfit.training.structures import leaves
 
     out: dict[str, Any] = {}
     for name, structure in arrays.items():
         for place, array in enumerate(leaves(structure)):
             values = np.ascontiguousarray(array)
-            digest = hashlib.sha256(values.tobytes()).hexdigest()[:16]
             key = name if place == 0 else f"{name}[{place}]"
-            out[key] = {"shape": list(values.shape), "dtype": str(values.dtype), "hash": digest}
+            out[key] = {"shape": list(values.shape), "dtype": str(values.dtype), "hash": _digest(values, 16)}
+            if values.ndim and len(values):
+                size = -(-len(values) // BLOCKS)
+                out[key]["blocks"] = [_digest(values[i : i + size]) for i in range(0, len(values), size)]
+            if values.ndim == 2 and values.shape[1] <= MOST_COLUMNS:
+                out[key]["columns"] = [_digest(column) for column in values.T]
     return out
+
+
+def _digest(values: np.ndarray, length: int = 8) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:length]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -18,6 +19,9 @@ STUDY = "study.json"
 _OTHER_NAME = "Give another name (--name)."
 _OVERWRITE = "Give another name (--name), or --overwrite to replace it."
 _OTHER_PLACE = "Give a folder that can be written (--out)."
+_ROOM = "Make room and run the same again, or give a folder on another disk (--out)."
+_LEAST_FREE = 64 * 1024
+"""Bytes free below which a failed write is put down to a full disk, where the error itself doesn't say why."""
 
 
 @contextlib.contextmanager
@@ -36,7 +40,7 @@ def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
 
     Raises:
         ExistsError: the folder is there and not empty.
-        InputError: it can't be written.
+        InputError: it can't be written, or the disk is full.
 
     Example:
         >>> import tempfile
@@ -52,8 +56,11 @@ def new_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
         target, staging = _stage(path, made)
         yield staging
         _move_into_place(staging, target, path, overwrite)
-    except BaseException:
+    except BaseException as error:
+        full = _is_full(error, made)
         _undo(made)
+        if full:
+            raise InputError(f"{os.fspath(path)} can't be written: the disk is full.", _ROOM) from error
         raise
 
 
@@ -120,6 +127,17 @@ def _stage(path: str | os.PathLike[str], made: list[Path]) -> tuple[Path, Path]:
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     return target, staging
+
+
+def _is_full(error: BaseException, made: list[Path]) -> bool:
+    """Whether it was raised because nothing more can be written there; HDF5 and zip files say so without a number."""
+    if not isinstance(error, OSError):
+        return False
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    with contextlib.suppress(OSError, IndexError):
+        return error.errno is None and shutil.disk_usage(made[-1]).free < _LEAST_FREE
+    return False
 
 
 def _undo(made: list[Path]) -> None:
