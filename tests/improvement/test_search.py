@@ -1,6 +1,9 @@
 """The search, on regressions in closed form: what it keeps, what it costs, and how often it is wrong."""
 
 import json
+import sys
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,6 +93,25 @@ def test_budget_in_steps(problem):
     assert ladder.ended == "The budget is spent."
     again = search(recipe_of(), **problem().given(changes, budget=Budget(steps=500)))
     assert [t.note for t in again.trials] == [t.note for t in ladder.trials]
+
+
+def test_no_trial_is_begun_when_the_time_is_over(problem, monkeypatch):
+    given, clock = problem(), [time.monotonic()]
+    honest, calls = given.train, []
+    passing = SimpleNamespace(monotonic=lambda: clock[0])
+    monkeypatch.setattr(sys.modules["goodfit.improvement.search"], "time", passing)
+
+    def train(recipe, seeds):
+        calls.append(recipe)
+        clock[0] += 1.0
+        return honest(recipe, seeds)
+
+    changes = [change_of(f"ridge {k}", ridge=float(k)) for k in range(2, 12)]
+    ladder = search(recipe_of(), **given.given(changes, train=train, budget=Budget(seconds=4.5)))
+    assert len(calls) == 5  # the baseline's halves, and one half of each change until the time is over
+    assert ladder.ended == "The budget is spent."
+    assert len(ladder.trials) == 4
+    assert not any(trial.kept for trial in ladder.trials[1:])
 
 
 def test_budget_in_words():

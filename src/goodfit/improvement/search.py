@@ -298,13 +298,18 @@ class _Search:
                     [candidates[place][1] for place in affordable],
                 )
             )
+            begun = []
             for place, result in zip(affordable, results, strict=True):
+                if result is None:
+                    spent = True
+                    continue
+                begun.append(place)
                 if isinstance(result, Arm):
                     arms.setdefault(place, []).append(result)
                 else:
                     self.refused.append((candidates[place][0], result))
                     arms.pop(place, None)
-            alive = [place for place in affordable if place in arms]
+            alive = [place for place in begun if place in arms]
             if number < len(parts) - 1:
                 alive = [place for place in alive if self._promising(base, arms[place])]
         return self._judge(base, candidates, arms, alive), spent
@@ -370,14 +375,19 @@ class _Search:
 
     def _affords(self, price: int) -> bool:
         """Whether a trial can be begun, with enough left for the fresh seeds at the end."""
-        if self.budget.seconds is not None and time.monotonic() - self.began > self.budget.seconds:
+        if self._late():
             return False
         if self.budget.steps is None:
             return True
         return self.steps + price + self.reserve <= self.budget.steps
 
-    def _attempt(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm | str:
-        """The trained arm, or why it could not be trained."""
+    def _late(self) -> bool:
+        return self.budget.seconds is not None and time.monotonic() - self.began > self.budget.seconds
+
+    def _attempt(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm | str | None:
+        """The trained arm, or why it could not be trained; `None` where the time is over."""
+        if self._late():
+            return None
         try:
             return self._trained(recipe, seeds)
         except UnwritableError:
