@@ -49,6 +49,14 @@ def test_a_changed_table_is_refused(run, tmp_path):
     )
     assert done.exit_code == 2
     assert "has 235 rows, and had 240" in done.stderr
+    rows.loc[7, "b"] += 1
+    rows.to_csv(tmp_path / "other.csv", index=False)
+    done = CliRunner().invoke(
+        app, ["improve", str(run), "--table", str(tmp_path / "other.csv"), "--out", str(tmp_path / "o")]
+    )
+    assert done.exit_code == 2
+    assert "is not what it was when the network was trained: the column 'b' holds other values." in done.stderr
+    assert not (tmp_path / "o.trials").exists()
 
 
 def test_what_is_no_run_is_refused(tmp_path):

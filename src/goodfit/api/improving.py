@@ -187,14 +187,14 @@ def improve(
         None if folder is None else folder.with_name(f"{folder.name}.trials"),
         report,
     )
-    with proof.placed(on):
+    with proof.alone(), proof.placed(on):
         ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
         if ladder.interrupted:
             raise Interrupted(None if proof.trials is None else str(proof.trials.folder))
         study = study_of(proof, ladder, members, test_data, name or str(model.name))
-    if folder is not None:
-        study = dataclasses.replace(study, folder=str(folder), name=folder.name)
-        study.save(folder, overwrite=overwrite)
+        if folder is not None:
+            study = dataclasses.replace(study, folder=str(folder), name=folder.name)
+            study.save(folder, overwrite=overwrite)
     return study
 
 
@@ -219,14 +219,8 @@ def study_of(proof: Proof, ladder: Ladder, members: Sequence[int], test_data: An
     about = {
         "task": proof.endpoint.task,
         "target": "",
-        "endpoint": proof.endpoint.name,
-        "design": proof.design,
-        "gain": None if ladder.gain is None else ladder.gain.to_dict(),
-        "over_chance": None if ladder.over_chance is None else ladder.over_chance.to_dict(),
-        "improved": ladder.improved,
-        "ended": ladder.ended,
-        "steps": ladder.steps,
-        "refused": [list(one) for one in refused],
+        **about_ladder(proof, ladder),
+        "kept_seed": seeds[best],
         "notes": list(proof.own.notes),
         "test_looks": int(test_data is not None),
     }
@@ -242,6 +236,20 @@ def study_of(proof: Proof, ladder: Ladder, members: Sequence[int], test_data: An
         refused=refused,
         get_model=lambda: trained.model(member, proof.own),
     )
+
+
+def about_ladder(proof: Proof, ladder: Ladder) -> dict[str, Any]:
+    """What a study's report needs to know of a ladder beside its trials, as plain data."""
+    return {
+        "endpoint": proof.endpoint.name,
+        "design": proof.design,
+        "gain": None if ladder.gain is None else ladder.gain.to_dict(),
+        "over_chance": None if ladder.over_chance is None else ladder.over_chance.to_dict(),
+        "improved": ladder.improved,
+        "ended": ladder.ended,
+        "steps": ladder.steps,
+        "refused": [[change.name, reason] for change, reason in ladder.refused],
+    }
 
 
 def proof_of(
@@ -358,7 +366,7 @@ def fixed_rows(train: int, held: int) -> Callable[[int], Division]:
 
 def _enough(held: int, problem: str, remedy: str) -> None:
     if held < LEAST_ROWS:
-        raise InputError(f"{problem}: too few to tell anything apart.", f"{remedy}, or a larger validation_split.")
+        raise InputError(f"{problem}: too few to tell anything apart.", f"{remedy}, or a larger share to validate on.")
 
 
 def dataset_of_rows(x: Any, y: Any, task: Any, classes: int, division: Division) -> Dataset | None:

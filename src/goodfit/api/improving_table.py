@@ -1,11 +1,11 @@
-"""`improve` on a run that `goodfit train` saved: the same rows, the same preparation, the network mended."""
+"""`improve` on a table's run that `goodfit train` saved: the same rows, the same preparation, the network mended."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from goodfit.api.result import TableStudy
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Trials
 from goodfit.improvement.search import ROUNDS
-from goodfit.values import Report, Study, silent
+from goodfit.values import Recipe, Report, Study, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def improve_run(
@@ -74,47 +77,93 @@ def improve_run(
     x, y = _rows(saved, predictor, str(table or saved.about["source"]))
     split = saved.run.provenance.get("split", {})
     if "train" not in split:
-        raise InputError(f"{run} doesn't tell which rows it was trained on.", "Train it again.")
+        raise InputError(
+            f"{run} doesn't list the rows that it was trained on, they are so many.",
+            "Train it again, with --improve.",
+        )
     train, validation, test = (np.asarray(split[name], dtype=np.int64) for name in ("train", "validation", "test"))
+    if len(test) and test.max() >= len(x):  # rows of a table of their own, counted on from this one
+        if saved.about.get("test_source"):
+            more = _rows(saved, predictor, saved.about["test_source"], known=False)
+            x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
+        else:
+            test = test[:0]
     held = np.concatenate([train, validation])
+    keys = ("linear_loss", "boosting_loss", "chance_loss")
+    proof = proof_of_table(
+        recipe, x[held], y[held], len(train), folder.with_name(f"{folder.name}.trials"), metric=metric, report=report
+    )
+    classes = len(saved.about["classes"])
+    proof.dataset = dataset_of_rows(x[held], y[held], proof.endpoint.task, classes, proof.rows.divide(recipe.seed))
+    proof.measurements = {key: saved.run.measurements[key] for key in keys if key in saved.run.measurements}
+    proof.diagnosis = saved.diagnosis
+    members = range(recipe.seed, recipe.seed + seeds)
+    with proof.alone(), proof.placed(on):
+        ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
+        if ladder.interrupted:
+            raise Interrupted(None if proof.trials is None else str(proof.trials.folder))
+        made = study_of(proof, ladder, members, (x[test], y[test]) if len(test) else None, folder.name)
+        looks = int(saved.run.provenance.get("test_looks", 0)) + made.about["test_looks"]
+        whole = {**saved.about, **{k: v for k, v in made.about.items() if k not in ("task", "target", "notes")}}
+        study = TableStudy(
+            trials=made.trials,
+            task=saved.task,
+            scores=made.scores,
+            about={**whole, "test_looks": looks},
+            name=folder.name,
+            folder=str(folder),
+            predictor=Predictor(predictor.preparation, saved.about, lambda: made.best_model),
+        )
+        study.save(folder, overwrite=overwrite)
+    return study
 
+
+def proof_of_table(
+    recipe: Recipe,
+    x: np.ndarray,
+    y: np.ndarray,
+    train_rows: int,
+    folder: Path | None,
+    *,
+    metric: str | Callable[[Any, Any], Any] = "loss",
+    report: Report = silent,
+) -> Proof:
+    """The study of a table's network, ready to search.
+
+    Args:
+        recipe: of the network as it is.
+        x: prepared inputs of the training rows, and after them of the validation rows.
+        y: their targets, standardized or as codes.
+        train_rows: how many the training rows are.
+        folder: where finished trials are kept, or `None`.
+        metric: the endpoint.
+        report: told what is done.
+
+    Raises:
+        InputError: too few validation rows, an unknown metric, or a folder with trials of other rows.
+    """
     from goodfit.training.arms import Rows
     from goodfit.training.endpoint import endpoint_of
     from goodfit.training.own_model import OwnModel
     from goodfit.training.recipes import build
 
-    rows = Rows(x[held], y[held], fixed_rows(len(train), len(validation)))
-    outputs = np.asarray(build(recipe, recipe.seed)(x[held][:2], training=False))
-    endpoint = endpoint_of(recipe, metric, y[held][:2], outputs)
-    about = {"data": fingerprint({"x": rows.x, "y": rows.y}), "endpoint": endpoint.name, "design": "rows"}
-    dataset = dataset_of_rows(rows.x, rows.y, endpoint.task, len(saved.about["classes"]), rows.divide(recipe.seed))
-    trials = Trials(folder.with_name(f"{folder.name}.trials"), about)
-    keys = ("linear_loss", "boosting_loss", "chance_loss")
-    known = {key: saved.run.measurements[key] for key in keys if key in saved.run.measurements}
-    proof = Proof(OwnModel(recipe), rows, endpoint, "rows", trials, about, dataset, known, report=report)
-    members = range(recipe.seed, recipe.seed + seeds)
-    with proof.placed(on):
-        ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
-        if ladder.interrupted:
-            raise Interrupted(str(trials.folder))
-        made = study_of(proof, ladder, members, (x[test], y[test]) if len(test) else None, folder.name)
-    looks = int(saved.run.provenance.get("test_looks", 0)) + made.about["test_looks"]
-    whole = {**saved.about, **{k: v for k, v in made.about.items() if k not in ("task", "target", "notes")}}
-    study = TableStudy(
-        trials=made.trials,
-        task=saved.task,
-        scores=made.scores,
-        about={**whole, "test_looks": looks},
-        name=folder.name,
-        folder=str(folder),
-        predictor=Predictor(predictor.preparation, saved.about, lambda: made.best_model),
-    )
-    study.save(folder, overwrite=overwrite)
-    return study
+    rows = Rows(x, y, fixed_rows(train_rows, len(y) - train_rows))
+    outputs = np.asarray(build(recipe, recipe.seed)(x[:2], training=False))
+    endpoint = endpoint_of(recipe, metric, y[:2], outputs)
+    about = {"data": fingerprint({"x": x, "y": y}), "endpoint": endpoint.name, "design": "rows"}
+    trials = None if folder is None else Trials(folder, about)
+    return Proof(OwnModel(recipe), rows, endpoint, "rows", trials, about, report=report)
 
 
-def _rows(saved: Study, predictor: Predictor, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """All rows of the table, prepared as they were: inputs, and the target standardized or as codes."""
+def _rows(saved: Study, predictor: Predictor, source: str, known: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """All rows of a table, prepared as they were: inputs, and the target standardized or as codes.
+
+    Args:
+        saved: the run.
+        predictor: prepares.
+        source: the table.
+        known: whether it is the one that was trained on, which must not have changed.
+    """
     from goodfit import tables
     from goodfit.tables.target import target_codes
 
@@ -125,15 +174,33 @@ def _rows(saved: Study, predictor: Predictor, source: str) -> tuple[np.ndarray, 
     raw = tables.read(source, **reading)
     if about["target"] not in raw.frame:
         raise InputError(f"{source} has no column {about['target']!r}.", "Give the table as it was.")
-    again = predictor.preparation.read(source, **{k: reading[k] for k in ("names", "sep", "encoding", "sheet")})
-    x = predictor.preparation.transform(again.frame)
-    if len(x) != about["rows"]["table"]:
+    if known and raw.fingerprint != about.get("fingerprint", raw.fingerprint):
         raise InputError(
-            f"{source} has {len(x)} rows, and had {about['rows']['table']} when the network was trained.",
+            f"{source} is not what it was when the network was trained: {_changed(raw.frame, about)}.",
             "Give the table as it was, or train again.",
         )
+    again = predictor.preparation.read(source, **{k: reading[k] for k in ("names", "sep", "encoding", "sheet")})
+    x = predictor.preparation.transform(again.frame)
     column = raw.frame[about["target"]]
     if about["task"] == "regression":
         values = (column.to_numpy(dtype=np.float64) - about["target_mean"]) / about["target_scale"]
         return x, values.astype(np.float32)
     return x, target_codes(column, tuple(about["classes"]))
+
+
+def _changed(frame: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    """How a table differs from the one that a network was trained on."""
+    from goodfit.tables.read import fingerprint
+
+    if len(frame) != about["rows"]["table"]:
+        return f"it has {len(frame)} rows, and had {about['rows']['table']}"
+    known = about.get("column_fingerprints") or {}
+    names = [str(name) for name in frame.columns]
+    if known and names != list(known):
+        return f"its columns are {', '.join(names)}, and were {', '.join(known)}"
+    other = [name for name in frame.columns if known and fingerprint(frame[[name]]) != known[str(name)]]
+    if not other:
+        return "it has other values"
+    more = f" and {len(other) - 5} more" if len(other) > 5 else ""
+    named = ", ".join(repr(str(name)) for name in other[:5])
+    return f"the column{'s' if len(other) > 1 else ''} {named}{more} hold{'' if len(other) > 1 else 's'} other values"

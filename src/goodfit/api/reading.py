@@ -6,27 +6,30 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goodfit import checks, logs, store
 from goodfit.api import probing
-from goodfit.api.predictor import MODEL, Predictor
+from goodfit.api.predictor import MODEL, PREPARATION, Predictor
 from goodfit.api.result import FitResult, TableStudy
 from goodfit.errors import InputError
-from goodfit.values import Diagnosis, Report, Run, Study, silent
+from goodfit.values import Comparison, Diagnosis, Report, Run, Study, silent
+
+if TYPE_CHECKING:
+    from goodfit.api.improving import ModelStudy
 
 
-def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy:
+def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy | ModelStudy:
     """A saved study or run.
 
     Args:
-        folder: that `goodfit train` or `Study.save` wrote.
+        folder: that `goodfit train`, `improve` or `Study.save` wrote.
 
     Returns:
-        the study (a `Study`) where the folder holds one, otherwise its run (a `Run`), with the model at hand where one
-        was saved.
+        the study (a `Study`) where the folder holds one, with its ladder where there is one; otherwise its run (a
+        `Run`); with the kept model at hand where one was saved.
 
     Raises:
         InputError: the folder holds neither, or a file in it can't be read; the message names it.
@@ -34,14 +37,46 @@ def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy:
     if store.holds(folder) != "study":
         return FitResult.of(store.load_run(folder))
     study = store.load_study(folder)
-    predictor = Predictor.load(folder, study.about) if (Path(folder) / MODEL).is_file() else None
-    fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(Study)}
-    fields["trials"] = tuple(dataclasses.replace(trial, run=FitResult.of(trial.run)) for trial in study.trials)
+    at_hand = {name: (Path(folder) / name).is_file() for name in (MODEL, PREPARATION)}
+    place = max(place for place, trial in enumerate(study.trials) if trial.kept)
+    if not at_hand[PREPARATION] and "design" in study.about:
+        return _of_a_model(study, folder if at_hand[MODEL] else None)
+    predictor = Predictor.load(folder, study.about) if at_hand[MODEL] else None
+    trials = [dataclasses.replace(trial, run=FitResult.of(trial.run)) for trial in study.trials]
     if predictor is not None:
-        kept = fields["trials"][-1]
-        run = FitResult.of(kept.run, get_model=lambda: predictor.model)
-        fields["trials"] = (*fields["trials"][:-1], dataclasses.replace(kept, run=run))
-    return TableStudy(**fields, predictor=predictor)
+        run = FitResult.of(trials[place].run, get_model=lambda: predictor.model)
+        trials[place] = dataclasses.replace(trials[place], run=run)
+    fields = {f.name: getattr(study, f.name) for f in dataclasses.fields(Study)}
+    return TableStudy(**{**fields, "trials": tuple(trials)}, predictor=predictor)
+
+
+def _of_a_model(study: Study, folder: str | os.PathLike[str] | None) -> ModelStudy:
+    """A study that `improve` made of a user's model or function; the folder holds the kept model where there is one."""
+    from goodfit.api.improving import ModelStudy
+
+    def load_model() -> Any:
+        from goodfit.training import recipes
+
+        file = Path(str(folder)) / MODEL
+        try:
+            return recipes.load_model(file)
+        except Exception as problem:  # what a layer of the user's own makes Keras raise is no closed list
+            reason = next(iter(str(problem).strip().splitlines()), type(problem).__name__)[:200].rstrip(".")
+            raise InputError(
+                f"{file} can't be loaded: {reason}.",
+                "Import the code of its layers first, registered by keras.saving.register_keras_serializable; a Lambda "
+                "layer is loaded by keras.saving.load_model(…, safe_mode=False) alone.",
+            ) from problem
+
+    about = study.about
+    return ModelStudy(
+        **{f.name: getattr(study, f.name) for f in dataclasses.fields(Study)},
+        recipes=tuple(trial.run.recipe for trial in study.trials if trial.run.recipe is not None),
+        gain=Comparison.from_dict(about["gain"]) if about.get("gain") else None,
+        improved=bool(about.get("improved")),
+        refused=tuple((name, reason) for name, reason in about.get("refused") or ()),
+        get_model=None if folder is None else load_model,
+    )
 
 
 def read(path: str | os.PathLike[str], *, loss: str | None = None, val_loss: str | None = None) -> tuple[Run, ...]:

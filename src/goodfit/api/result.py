@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from goodfit.api.saving import save_study
 from goodfit.errors import InputError
-from goodfit.values import Diagnosis, Run, Study
+from goodfit.values import Comparison, Diagnosis, Run, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,6 +119,16 @@ class TableStudy(Study):
     def predict(self, table: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
         """The rows of a table of the same form with predictions beside them; every row is kept, in its order."""
         return self._kept().predict(table)
+
+    @property
+    def gain(self) -> Comparison | None:
+        """The kept network against the first, on seeds that had no part in choosing it; `None` where none was kept."""
+        return Comparison.from_dict(self.about["gain"]) if self.about.get("gain") else None
+
+    @property
+    def improved(self) -> bool:
+        """Whether a change was kept that is better beyond noise, and better than chance."""
+        return bool(self.about.get("improved"))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the learning curves; matplotlib's axes come back."""

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,17 +19,18 @@ import numpy as np
 
 from goodfit.api.predictor import Predictor
 from goodfit.api.result import FitResult, TableStudy
+from goodfit.api.table_stages import MEASURED, baseline_losses, check_sanity, look_once, stage, train_network
 from goodfit.errors import InputError, Interrupted
 from goodfit.values import Dataset, Progress, Report, Score, Trial, silent
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from goodfit.training.population import Population
+    from goodfit.improvement import Budget
 
 PACKAGES = ("goodfit", "keras", "jax", "numpy", "scikit-learn", "pandas")
-CANNOT_LEARN = 0.95
-"""A network whose loss on a small sample stays above this share of chance has learned nothing: training is no use."""
+CELLS_HASHED = 500_000
+"""A table with more cells than this has no hash of each column: it would cost noticeable time."""
 ROWS_LISTED = 20_000
 """Rows whose place in the split is written out in a run's provenance; of a larger table the seed tells it."""
 
@@ -60,10 +61,16 @@ def train(
     test: str | os.PathLike[str] | pd.DataFrame | None = None,
     validation: float = 0.2,
     test_size: float = 0.2,
+    improve: bool = False,
+    budget: int | str | None = None,
     command: str | None = None,
     report: Report = silent,
 ) -> TableStudy:
     """Train a network on a table: read, inspect, split, prepare, baselines, sanity, train, diagnose, test once, save.
+
+    With `improve`, the network is also mended by one change at a time, as `goodfit.improve` does, on the training and
+    validation rows; what is kept is trained as the first network was. The test rows are looked at once all the same,
+    after everything is chosen: at that look the kept network stands beside the first one and the baselines.
 
     Args:
         table: a file (CSV, TSV, spaces, gzip, Parquet, JSON lines, Excel), a URL, or a DataFrame.
@@ -90,11 +97,15 @@ def train(
         test: a table of its own for the test rows.
         validation: share of the rows that choose the epoch and the seed.
         test_size: share of the rows that are looked at once, at the end.
+        improve: mend the network before it is tested. Finished trials are kept in `<name>.trials` beside the run's
+            folder, and the same call goes on from them.
+        budget: of that: optimizer steps over all trials and seeds, or a time such as `"60s"`.
         command: the command line to tell in the report.
         report: told how far the work has come.
 
     Returns:
-        the study: its run, diagnosis, scores beside the baselines', and test predictions.
+        the study: its run, diagnosis, scores beside the baselines', and test predictions; with `improve` also the
+        ladder of changes in `trials`, `improved` and `gain`.
 
     Raises:
         InputError: the table or an argument can't be used; the message names the place and the remedy.
@@ -111,13 +122,14 @@ def train(
     from goodfit.tables.baselines import MOST_ROWS
 
     began = clock.perf_counter()
+    limits = _limits(improve, budget)
     _check_backend()
     _check_arguments(seeds, seed, epochs, validation, test_size, group, time)
     folder = None
     if out is not None:
         folder = Path(out) / _run_name(table, name)
         store.check_new_folder(folder, overwrite)
-    with _stage("read", report) as say:
+    with stage("read", report) as say:
         reading = {
             "names": names, "sep": sep, "na": na, "decimal": decimal,
             "thousands": thousands, "encoding": encoding, "sheet": sheet,
@@ -127,7 +139,7 @@ def train(
         found = tables.inspect(raw, target, task=task, categorical=categorical, numeric=numeric, drop=drop, roles=roles)
         say(f"{len(raw.frame)} rows, {len(raw.frame.columns)} columns; {found.reason}")
     _import_meanwhile(folder is not None)
-    with _stage("prepare", report) as say:
+    with stage("prepare", report) as say:
         test_table = None if test is None else tables.read(test, **reading)
         parts = tables.split(
             raw, found, seed=seed, validation=validation, test=test_size, group=group, time=time, test_table=test_table
@@ -136,65 +148,88 @@ def train(
         say(f"{parts.how.rstrip('.')}; {dataset.x.shape[1]} inputs")
     for note in dataset.notes:
         report(Progress("note", text=note, finished=True))
-    with _stage("baselines", report) as say:
+    with stage("baselines", report) as say:
         baselines = tables.baselines(dataset, seed=seed)
         fitted = min(len(dataset.train), MOST_ROWS)
-        measurements = _baseline_losses(dataset, baselines)
-        losses = ", ".join(
-            f"{model} {measurements[key]:.3g}" for key, model in _MEASURED.items() if key in measurements
-        )
+        measurements = baseline_losses(dataset, baselines)
+        losses = ", ".join(f"{model} {measurements[key]:.3g}" for key, model in MEASURED.items() if key in measurements)
         say(f"validation loss: {losses}" + (f" (fitted to {fitted} rows)" if fitted < len(dataset.train) else ""))
-    trained = _train(dataset, seeds, seed, epochs, measurements, preparation, report)
-    run = FitResult.of(trained.run, get_model=lambda: trained.model(trained.best_member))
-    about = _about(raw, found, dataset, reading, command)
-    kept = Predictor(preparation, about, lambda: run.model)
-    looks = 0
-    scores: tuple[Score, ...] = ()
-    predictions: dict[str, np.ndarray] = {}
-    with _stage("diagnose", report) as say:
-        from goodfit import checks
+    from goodfit.training import networks
 
-        diagnosis = checks.diagnose(run, dataset)
-        say(f"{diagnosis.verdict}: {diagnosis.reason}")
-    if run.outcome != "interrupted":
-        with _stage("test", report) as say:
-            scores, predictions = _test(dataset, trained, baselines, kept)
-            looks = 1
-            say(
-                ", ".join(
-                    f"{s.metric} {s.value:.4g}{' ' + s.unit if s.unit else ''}"
-                    for s in scores
-                    if s.split == "test" and s.model == "network"
+    recipe = networks.mlp(dataset, epochs=epochs, seed=seed).replace(preparation=preparation.describe)
+    with contextlib.ExitStack() as held:
+        proof = None
+        if limits is not None:
+            from goodfit.api import improving_stage
+
+            proof = improving_stage.prepared(recipe, dataset, seeds, limits, folder, report)
+            held.enter_context(proof.alone())
+        members = range(seed, seed + seeds)
+        measurements["small_sample_loss"] = check_sanity(recipe, dataset, members, measurements["chance_loss"], report)
+        trained = train_network(recipe, dataset, members, measurements, report)
+        first = trained
+        run = FitResult.of(trained.run, get_model=lambda: first.model(first.best_member))
+        with stage("diagnose", report) as say:
+            from goodfit import checks
+
+            diagnosis = checks.diagnose(run, dataset)
+            say(f"{diagnosis.verdict}: {diagnosis.reason}")
+        about = _about(raw, found, dataset, reading, test, command)
+        trials: tuple[Trial, ...] = (Trial(run, diagnosis),)
+        interrupted = run.outcome == "interrupted"
+        if proof is not None and limits is not None and not interrupted:
+            try:
+                mended = improving_stage.mend(proof, dataset, first, trials[0], limits, report)
+            except KeyboardInterrupt:
+                interrupted = True
+            else:
+                trials, trained = mended.trials, mended.trained
+                about |= mended.about
+        place = max(place for place, trial in enumerate(trials) if trial.kept)
+        run = trials[place].run
+        kept = Predictor(preparation, about, lambda: run.model)
+        looks = 0
+        scores: tuple[Score, ...] = ()
+        predictions: dict[str, np.ndarray] = {}
+        if not interrupted:
+            with stage("test", report) as say:
+                scores, predictions = look_once(dataset, trained, baselines, kept, None if trained is first else first)
+                looks = 1
+                say(
+                    ", ".join(
+                        f"{s.metric} {s.value:.4g}{' ' + s.unit if s.unit else ''}"
+                        for s in scores
+                        if s.split == "test" and s.model == "network"
+                    )
                 )
-            )
-    provenance = {
-        **run.provenance,
-        "versions": {package: metadata.version(package) for package in PACKAGES}
-        | {"python": platform.python_version()},
-        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
-        "split": _split_record(dataset, seed),
-        "test_looks": looks,
-        "seconds": clock.perf_counter() - began,
-    }
-    run = dataclasses.replace(run, provenance=provenance)
-    study = TableStudy(
-        trials=(Trial(run, diagnosis),),
-        task=dataset.task,
-        scores=scores,
-        predictions=predictions,
-        dataset=dataset,
-        about=about,
-        name=folder.name if folder else _run_name(table, name),
-        predictor=kept,
-        models=trained.model,
-    )
-    if folder is not None:
-        with _stage("save", report) as say:
-            study = dataclasses.replace(study, folder=str(folder))
-            study.save(folder, overwrite=overwrite)
-            say(str(folder))
-    if run.outcome == "interrupted":
-        raise Interrupted(study.folder)
+        provenance = {
+            **run.provenance,
+            "versions": {package: metadata.version(package) for package in PACKAGES}
+            | {"python": platform.python_version()},
+            "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
+            "split": _split_record(dataset, seed),
+            "test_looks": looks,
+            "seconds": clock.perf_counter() - began,
+        }
+        run = dataclasses.replace(run, provenance=provenance)
+        study = TableStudy(
+            trials=(*trials[:place], dataclasses.replace(trials[place], run=run), *trials[place + 1 :]),
+            task=dataset.task,
+            scores=scores,
+            predictions=predictions,
+            dataset=dataset,
+            about=about,
+            name=folder.name if folder else _run_name(table, name),
+            predictor=kept,
+            models=trained.model,
+        )
+        if folder is not None:
+            with stage("save", report) as say:
+                study = dataclasses.replace(study, folder=str(folder))
+                study.save(folder, overwrite=overwrite)
+                say(str(folder))
+        if interrupted:
+            raise Interrupted(study.folder)
     return study
 
 
@@ -262,90 +297,9 @@ def predict(
     return frame
 
 
-_MEASURED = {"chance_loss": "chance", "linear_loss": "linear", "boosting_loss": "gradient boosting"}
-"""Name of each baseline's validation loss in `Run.measurements` -> what to call it."""
-_BASELINE_OF = {
-    "mean": "chance_loss",
-    "prior": "chance_loss",
-    "linear": "linear_loss",
-    "gradient boosting": "boosting_loss",
-}
-
-
-def _train(
-    dataset: Dataset,
-    seeds: int,
-    seed: int,
-    epochs: int | None,
-    measurements: dict[str, float],
-    preparation: Any,
-    report: Report,
-) -> Population:
-    """The default network of a table on every seed, after its sanity checks."""
-    from goodfit import tables
-    from goodfit.training import networks, population, sanity
-
-    recipe = networks.mlp(dataset, epochs=epochs, seed=seed).replace(preparation=preparation.describe)
-    members = range(seed, seed + seeds)
-    with _stage("sanity", report) as say:
-        small = sanity.overfit_small_sample(recipe, dataset, tuple(members))
-        measurements["small_sample_loss"] = small
-        chance = measurements["chance_loss"]
-        if not small < CANNOT_LEARN * chance:
-            raise InputError(
-                f"the network can't learn even {sanity.SAMPLE_ROWS} training rows by heart: its loss on them stays at "
-                f"{small:.3g}, and chance is {chance:.3g}.",
-                "Look at the columns it was given: does anything in them tell of the target?",
-            )
-        say(f"loss on {sanity.SAMPLE_ROWS} rows learned by heart: {small:.2g} (chance {chance:.3g})")
-    with _stage("train", report) as say:
-        parts = (*dataset.part("train"), dataset.part("validation"))
-        trained = population.train(recipe, *parts, members, signals="auto", report=report)
-        before = trained.predict(dataset.x[dataset.train], initial=True)
-        measurements["initial_loss"] = float(np.median([tables.loss(dataset, "train", p) for p in before]))
-        run = dataclasses.replace(trained.run, measurements=measurements, task=dataset.task, name=dataset.target)
-        best = float(np.min(run.curves["val_loss"], where=np.isfinite(run.curves["val_loss"]), initial=np.inf))
-        say(f"{len(run.epoch)} epochs, {seeds} seeds: best validation loss {best:.3g}")
-    return dataclasses.replace(trained, run=run)
-
-
-def _baseline_losses(dataset: Dataset, baselines: dict[str, Any]) -> dict[str, float]:
-    from goodfit import tables
-
-    return {
-        _BASELINE_OF[model]: tables.loss(dataset, "validation", predictions) for model, predictions in baselines.items()
-    }
-
-
-def _test(
-    dataset: Dataset, trained: Population, baselines: dict[str, np.ndarray], kept: Predictor
-) -> tuple[tuple[Score, ...], dict[str, np.ndarray]]:
-    """The one look at the test rows: scores of all models there and on the validation rows, and predictions."""
-    from goodfit import tables
-
-    best = trained.best_member
-    scores: list[Score] = []
-    for split in ("validation", "test"):
-        index = getattr(dataset, split)
-        outputs = trained.predict(dataset.x[index])
-        each = [tables.score(dataset, "network", split, member, bootstrap=0) for member in outputs]
-        for place, score in enumerate(tables.score(dataset, "network", split, outputs[best])):
-            scores.append(dataclasses.replace(score, spread=tuple(member[place].value for member in each)))
-        for model, predictions in baselines.items():
-            scores.extend(tables.score(dataset, model, split, predictions))
-    final = kept.columns(outputs[best])
-    y = dataset.y[dataset.test]
-    predictions = {
-        "row": dataset.rows[dataset.test],
-        "true": dataset.original_units(y) if dataset.task == "regression" else np.asarray(dataset.classes)[y],
-        "predicted": final.pop(f"predicted {dataset.target}"),
-    }
-    if final:
-        predictions["probability"] = np.column_stack(list(final.values()))
-    return tuple(scores), predictions
-
-
-def _about(raw: Any, found: Any, dataset: Dataset, reading: dict[str, Any], command: str | None) -> dict[str, Any]:
+def _about(
+    raw: Any, found: Any, dataset: Dataset, reading: dict[str, Any], test: Any, command: str | None
+) -> dict[str, Any]:
     """What the report and `predict` need to know of the data, as plain data."""
     return {
         "task": dataset.task,
@@ -364,10 +318,21 @@ def _about(raw: Any, found: Any, dataset: Dataset, reading: dict[str, Any], comm
             "test": len(dataset.test),
         },
         "source": dataset.source,
+        "test_source": str(test) if isinstance(test, (str, os.PathLike)) else None,
         "fingerprint": dataset.fingerprint,
+        "column_fingerprints": _column_fingerprints(raw.frame),
         "command": command,
         "read": {key: list(value) if isinstance(value, tuple) else value for key, value in reading.items()},
     }
+
+
+def _column_fingerprints(frame: pd.DataFrame) -> dict[str, str]:
+    """A hash of each column, by which a changed table tells what was changed; none of a large table's."""
+    from goodfit.tables.read import fingerprint
+
+    if frame.size > CELLS_HASHED:
+        return {}
+    return {str(name): fingerprint(frame[[name]]) for name in frame.columns}
 
 
 def _split_record(dataset: Dataset, seed: int) -> dict[str, Any]:
@@ -376,15 +341,6 @@ def _split_record(dataset: Dataset, seed: int) -> dict[str, Any]:
         for part in ("train", "validation", "test"):
             record[part] = dataset.rows[getattr(dataset, part)].tolist()
     return record
-
-
-@contextlib.contextmanager
-def _stage(name: str, report: Report) -> Iterator[Any]:
-    """Report that a stage began, and what it came to; the block is given a function that takes that text."""
-    said: list[str] = []
-    report(Progress(name))
-    yield said.append
-    report(Progress(name, text=said[-1] if said else "", finished=True))
 
 
 def _import_meanwhile(saved: bool) -> None:
@@ -410,6 +366,17 @@ def _check_backend() -> None:
             f"goodfit.train needs Keras's JAX backend, and Keras runs on {backend} here.",
             "Import goodfit before keras with KERAS_BACKEND unset, or use the command goodfit train.",
         )
+
+
+def _limits(improve: bool, budget: int | str | None) -> Budget | None:
+    """What the search for a better network may cost; `None` where there is to be none."""
+    if not improve:
+        if budget is not None:
+            raise InputError("a budget is given, and nothing to spend it on.", "Add improve (--improve).")
+        return None
+    from goodfit.improvement import Budget
+
+    return Budget.of(budget)
 
 
 def _check_arguments(

@@ -12,7 +12,7 @@ import typer
 from goodfit import __version__
 from goodfit.cli import options
 from goodfit.cli.answer import FAIL_ON_MET, FAILED, WRONG, answering, complain, page, put, put_data, say
-from goodfit.cli.improving import improve
+from goodfit.cli.improving import improve as improve_command
 from goodfit.cli.lab import lab
 from goodfit.cli.options import (
     Debug,
@@ -86,6 +86,12 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Passes over the training rows, at most.")
     ] = None,
+    improve: Annotated[
+        bool, typer.Option("--improve", help="Then mend the network by one change at a time, on paired seeds.")
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(metavar="BUDGET", help="Of --improve: a time such as 60s, or optimizer steps.")
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the run's folder is made.")] = Path("runs"),
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The run's name; the table's where not given.")
@@ -125,6 +131,8 @@ def train(
                 test=test,
                 validation=validation,
                 test_size=test_size,
+                improve=improve,
+                budget=budget,
                 command=shlex.join(["goodfit", *sys.argv[1:]]),
                 report=report,
                 **options.reading(names, sep, na, decimal, thousands, encoding, sheet),
@@ -183,7 +191,7 @@ def explain(
         put(pages.wrapped(pages.explain(slug)))
 
 
-app.command()(improve)
+app.command("improve")(improve_command)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from markupsafe import Markup, escape
 
 from goodfit.plots import ScoreTable, curve_chart, score_tables
 from goodfit.plots.palette import LIGHT
-from goodfit.report import words
+from goodfit.report import ladder, words
 from goodfit.report.svg import curves_svg
 from goodfit.values import Diagnosis, Run, Study
 
@@ -47,6 +47,8 @@ def notebook(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> s
             )
     else:
         parts.append(Markup('<p style="margin:.2em 0"><b>{}</b></p>').format(name))
+    if study and ladder.searched(study):
+        parts.append(Markup('<p style="margin:.2em 0">{}</p>').format(ladder.conclusion(study)))
     chart = curve_chart(run, "loss")
     if chart.curves:
         parts.append(curves_svg(chart, 620, 270))

@@ -40,7 +40,8 @@ def study_json(study: Study, report: str | None = None) -> dict[str, Any]:
 
     Returns:
         Plain data: `name`, `folder`, `report`, `task`, `target`, `verdict`, `reason`, `findings` (those found),
-        `scores`, `seeds`, `rows`, `notes`.
+        `scores`, `seeds`, `rows`, `notes`, and `improvement`: what `improve --json` prints of the ladder, `null` where
+        nothing was to be improved.
     """
     about = study.about
     return {
@@ -56,7 +57,18 @@ def study_json(study: Study, report: str | None = None) -> dict[str, Any]:
         "seeds": list(study.run.seeds),
         "rows": dict(about.get("rows") or {}),
         "notes": list(about.get("notes") or ()),
+        "improvement": _improvement(study),
     }
+
+
+def _improvement(study: Study) -> dict[str, Any] | None:
+    """The ladder, without what stands beside it."""
+    from goodfit.report import ladder
+
+    if not ladder.searched(study):
+        return None
+    beside = ("name", "folder", "test", "notes")
+    return {key: value for key, value in ladder.ladder_json(study).items() if key not in beside}
 
 
 def _score(data: dict[str, Any]) -> dict[str, Any]:

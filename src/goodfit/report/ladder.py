@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,11 @@ from goodfit.values import Comparison, Study, Trial
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+MOST_LINES = 12
+"""Trials of a ladder told one by one where there is little room."""
+SPENT = "The budget is spent."
+"""How a search that its budget ended says so."""
 
 
 def ladder_json(study: Study) -> dict[str, Any]:
@@ -51,12 +57,18 @@ def _trial(trial: Trial) -> dict[str, Any]:
     return data if trial.comparison is None else data | trial.comparison.to_dict()
 
 
-def ladder_text(study: Study, width: int = 100) -> str:
+def searched(study: Study) -> bool:
+    """Whether changes were tried: whether the study holds a ladder, be it of the baseline alone."""
+    return "ended" in study.about
+
+
+def ladder_text(study: Study, width: int = 100, brief: bool = False) -> str:
     """The ladder as plain text.
 
     Args:
         study: that `improve` made.
         width: of the lines, in characters.
+        brief: only what was kept, where much was tried, and without the look at the test rows: a report stands beside.
 
     Returns:
         Lines without a trailing newline.
@@ -64,15 +76,21 @@ def ladder_text(study: Study, width: int = 100) -> str:
     lines = textwrap.wrap(conclusion(study), width)
     name = str(study.about.get("endpoint", "loss"))
     lines += ["", f"{'change':<28} {'effect on ' + name:>34}  seeds   steps"]
+    brief_ladder = brief and len(study.trials) > MOST_LINES
     for trial in study.trials:
+        if brief_ladder and not trial.kept:
+            continue
         lines.append(_line(trial))
         if trial.comparison is not None or not trial.kept:
             lines += textwrap.wrap(trial.note, width, initial_indent="    ", subsequent_indent="    ")
-    for change, reason in study.about.get("refused") or ():
+    if brief_ladder:
+        rest = sum(not trial.kept for trial in study.trials)
+        lines.append(f"  and {words.count(rest, 'change')} tried and not kept: the report tells of each")
+    for change, reason in () if brief else study.about.get("refused") or ():
         lines += textwrap.wrap(f"{change}: not tried. {reason}", width, subsequent_indent="    ")
-    lines += ["", *textwrap.wrap(_detectable(study), width)]
+    lines += ["", *textwrap.wrap(detectable(study), width)]
     for score in study.scores:
-        if score.split == "test":
+        if score.split == "test" and not brief:
             who = "kept" if score.model == "network" else score.model
             lines.append(f"test {score.metric} of the {who} model: {_score(score)}")
     return "\n".join(line.rstrip() for line in lines).strip()
@@ -92,12 +110,22 @@ def ladder_terminal(study: Study, console: Console) -> None:
 def conclusion(study: Study) -> str:
     """What came of the study, a few sentences."""
     about = study.about
-    kept = [trial.change.describe for trial in study.trials if trial.kept and trial.change]
+    changes = itertools.groupby(trial.change.describe for trial in study.trials if trial.kept and trial.change)
+    kept = [_repeated(text, len(list(again))) for text, again in changes]
     ended = str(about.get("ended") or "")
-    baseline = study.trials[0].diagnosis.verdict
+    baseline = study.trials[0].diagnosis.verdict.replace("-", " ")
     if not kept:
-        return f"No change helps: the model is best as it is (its verdict: {baseline}). {ended}"
+        tried = words.count(len(study.trials) - 1, "change")
+        if len(study.trials) < 2:
+            return f"No change was tried: the model is as it was (its verdict: {baseline}). {ended}"
+        if ended == SPENT:
+            return f"The budget ended before a change was proven ({tried} begun): the model stays {baseline}."
+        if baseline == "balanced":
+            return f"No change helps: this fit is good as it is ({tried} tried). {ended}"
+        return f"No change helps ({tried} tried): the model stays as it is, and its verdict is {baseline}. {ended}"
+    verdict = study.diagnosis.verdict.replace("-", " ")
     told = "Kept: " + " ".join(kept)
+    told += f" The verdict {f'was {baseline} and is {verdict}' if verdict != baseline else f'stays {verdict}'}."
     if about.get("gain"):
         gain = Comparison.from_dict(about["gain"])
         name = str(about.get("endpoint", "loss"))
@@ -109,6 +137,11 @@ def conclusion(study: Study) -> str:
     if not about.get("improved"):
         told += " It is not beyond noise better than predicting the mean or the prior: don't call it improved."
     return f"{told} {ended}"
+
+
+def _repeated(text: str, times: int) -> str:
+    """A change that was kept several times in a row, told once."""
+    return text if times == 1 else f"{text.removesuffix('.')} ({'twice' if times == 2 else f'{times} times'} over)."
 
 
 def _line(trial: Trial) -> str:
@@ -123,7 +156,8 @@ def _signed(value: float) -> str:
     return words.number(value, 3) if value < 0 else f"+{words.number(value, 3)}"
 
 
-def _detectable(study: Study) -> str:
+def detectable(study: Study) -> str:
+    """How small a gain could have been found, one sentence; `""` where nothing was compared on all seeds."""
     found = [
         t.comparison
         for t in study.trials
@@ -137,6 +171,7 @@ def _detectable(study: Study) -> str:
     return (
         f"The smallest gain that would have been found in four of five such studies is {gain}"
         f" ({words.percent(share)}) for the steadiest change; more seeds or rows find smaller ones."
+        + (" All this is in units of the standardized target." if study.about.get("target_scale") else "")
     )
 
 

@@ -22,6 +22,7 @@ from goodfit.plots import (
     target_name,
 )
 from goodfit.plots.palette import DARK, LIGHT
+from goodfit.report import ladder as ladder_words
 from goodfit.report import recipe as recipe_words
 from goodfit.report import words
 from goodfit.report.svg import curves_svg, predictions_svg
@@ -87,6 +88,11 @@ def html(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> str:
         columns=_columns(study.about.get("columns") or ()) if study else ([], 0),
         rows=_rows(study) if study else [],
         ladder=_ladder(study) if study else [],
+        most_rungs=ladder_words.MOST_LINES,
+        searched=bool(study and ladder_words.searched(study)),
+        conclusion=ladder_words.conclusion(study) if study and ladder_words.searched(study) else "",
+        detectable=ladder_words.detectable(study) if study and ladder_words.searched(study) else "",
+        tests=_looks(run, study) if study else "",
         layers=recipe_words.layers(run.recipe) if run.recipe else [],
         settings=recipe_words.settings(run.recipe) if run.recipe else [],
         recipe_json=_recipe_json(run),
@@ -230,12 +236,24 @@ def _ladder(study: Study) -> list[dict[str, Any]]:
         {
             "change": trial.change.describe if trial.change else "the baseline",
             "reason": trial.change.reason if trial.change else "",
+            "note": trial.note if trial.change else "",
+            "steps": trial.steps,
             "verdict": trial.diagnosis.verdict,
             "comparison": trial.comparison,
             "kept": trial.kept,
         }
         for trial in study.trials
     ]
+
+
+def _looks(run: Run, study: Study) -> str:
+    """How often the test rows were looked at, one sentence."""
+    looks = int(study.about.get("test_looks", run.provenance.get("test_looks", 0)) or 0)
+    if not looks:
+        return "The test rows were not looked at."
+    if looks == 1:
+        return "The test rows were looked at once, after all this."
+    return f"The test rows were looked at {looks} times: once by each training, and once after all this."
 
 
 def _recipe_json(run: Run) -> str:
@@ -259,7 +277,11 @@ def _provenance(run: Run, study: Study | None) -> list[tuple[str, str]]:
         lines.append(("read with", recipe_words.brief(read)))
     lines.append(("seeds", ", ".join(str(seed) for seed in run.seeds[:64])))
     saved = words.saved_seed(run) if study else None
-    if saved:
+    if "kept_seed" in about:  # a seed that had no part in choosing the recipe, so none of the run's
+        lines.append(
+            ("saved network", f"seed {about['kept_seed']}: the lowest loss over chance on its validation rows")
+        )
+    elif saved:
         lines.append(("saved network", f"seed {saved[0]}, {run.unit} {saved[1]:g}: the lowest validation loss"))
     for key, value in run.provenance.items():
         told = _told(value)

@@ -8,7 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from goodfit.plots import ScoreTable, curve_chart, score_tables
-from goodfit.report import words
+from goodfit.report import ladder, words
 from goodfit.report.braille import draw
 from goodfit.values import Diagnosis, Evidence, Finding, Run, Study
 
@@ -80,6 +80,8 @@ def terminal(
         if diagnosis.found:
             command = f"goodfit explain {diagnosis.found[0].slug}"
             _print(console, Text.assemble(("more    ", "dim"), command, "\n" if study else ""))
+    if study and ladder.searched(study):
+        _ladder(console, study)
     if study:
         tables = score_tables(study)
         if tables:
@@ -91,6 +93,29 @@ def terminal(
             source = "TABLE" if source == "DataFrame" else source
             command = f"goodfit predict {shlex.quote(study.folder)} {shlex.quote(source)} -o predictions.csv"
             _print(console, Text.assemble(("next    ", "dim"), command), wrap=False)
+            if mending := _mending(study):
+                _print(console, Text.assemble(("mend    ", "dim"), mending), wrap=False)
+
+
+def _mending(study: Study) -> str:
+    """The command that mends what is at fault; `""` where nothing is, or it was tried already."""
+    if words.TONES[study.diagnosis.verdict] not in ("attention", "bad") or ladder.searched(study) or not study.folder:
+        return ""
+    about = study.about
+    if about.get("source") != "DataFrame" and "train" in study.run.provenance.get("split", {}):
+        return f"goodfit improve {shlex.quote(study.folder)}"
+    return f"{about['command']} --improve --overwrite" if about.get("command") else ""
+
+
+def _ladder(console: Console, study: Study) -> None:
+    """What was tried, one change at a time."""
+    from rich.text import Text
+
+    first, *lines = ladder.ladder_text(study, max(console.width - 9, 60), brief=True).splitlines()
+    _print(console, Text.assemble(("improve  ", "dim"), first), wrap=False)
+    for line in lines:
+        _print(console, Text(line, "bold green" if line.startswith("+ ") else ""), wrap=False)
+    console.print()
 
 
 def diagnosis_text(diagnosis: Diagnosis, width: int = 80) -> str:

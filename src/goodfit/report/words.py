@@ -35,7 +35,11 @@ MEANINGS: dict[Verdict, str] = {
 }
 """What each verdict means, one sentence."""
 
-MODELS = {"mean": "predicting the mean", "prior": "predicting the prior"}
+MODELS = {
+    "mean": "predicting the mean",
+    "prior": "predicting the prior",
+    "network before": "the network before the changes",
+}
 """Plain words for the models of a score, where its own name does not say it."""
 
 TASKS = {"regression": "regression", "binary": "classification, 2 classes", "multiclass": "classification"}
