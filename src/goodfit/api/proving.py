@@ -36,12 +36,21 @@ BLOCKS = 64
 """Blocks of rows that have a hash of their own in a fingerprint of data."""
 MOST_COLUMNS = 200
 """With more columns than this, a fingerprint has no hash of each."""
+SIGNALS = 5
+"""Samples of the layers' signals in the training of the recipe as it was given: the checks of the layers read them."""
 LEAST_ROWS = 20
 """Validation rows below which nothing can be told apart: ten that choose the epoch, ten that judge."""
 _MEMORY = 500_000_000
 """Bytes of trained weights held at most, so that what was trained need not be trained again for the final model."""
 
 
+ZERO_BIASES = Change(
+    "zero-biases",
+    {"layers": {"hidden": {"set": {"bias_initializer": "zeros"}}}},
+    "Biases far below zero keep ReLUs from ever being active; He et al. (2015) start all of them at zero.",
+    "Start the hidden layers' biases at zero.",
+)
+"""Allowed by a model only whose biases start elsewhere."""
 _NAMED = {
     "activation": remedies.activation,
     "initialization": remedies.initializer,
@@ -53,6 +62,7 @@ _NAMED = {
 def unasked() -> tuple[Change, ...]:
     """Changes that may help whatever the diagnosis, most often helpful first."""
     return (
+        ZERO_BIASES,
         remedies.raise_learning_rate(3.0),
         remedies.lower_learning_rate(1 / 3),
         remedies.add_dropout(),
@@ -83,6 +93,7 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
         return None, changes
     known = {name.replace("_", "-"): make for name, make in vars(remedies).items() if _is_remedy(name, make)}
     known |= {make().name: make for make in known.values()}
+    known[ZERO_BIASES.name] = lambda: ZERO_BIASES
     listed = []
     for one in changes:
         if isinstance(one, Change):
@@ -144,6 +155,8 @@ class Proof:
     _done: dict[str, Arm] = field(default_factory=dict)
     _trained: dict[str, Trained] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _listened: frozenset[int] = frozenset()
+    """Seeds of the search: the layers of the recipe that was given are listened to on these."""
 
     def alone(self) -> AbstractContextManager[Any]:
         """While entered, no other process studies in the folder of finished trials, where there is one."""
@@ -177,6 +190,7 @@ class Proof:
         """The ladder of this study."""
         from goodfit.training import arms, edits
 
+        self._listened = frozenset(seeds)
         train_rows = len(self.rows.divide(seeds[0]).train)
         x, y = self._fitting_rows(seeds[0])
 
@@ -254,9 +268,10 @@ class Proof:
         from goodfit.training import arms
         from goodfit.training.programs import key_of
 
+        signals = SIGNALS if recipe == self.own.recipe and self._listened.issuperset(seeds) else 0
         if self.workers is not None:
-            return self.workers.run(recipe, seeds, key=key_of(recipe))
-        return arms.train(recipe, self.own, self.rows, seeds, report=self.report)
+            return self.workers.run(recipe, seeds, signals, key=key_of(recipe))
+        return arms.train(recipe, self.own, self.rows, seeds, signals=signals, report=self.report)
 
     def _remember(self, key: str, trained: Trained) -> None:
         with self._lock:  # trials on other machines are waited for in threads

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -65,12 +65,27 @@ def joined(arms: Sequence[Arm]) -> Arm:
         seeds=tuple(seed for run in runs for seed in run.seeds),
         outcomes=tuple(outcome for run in runs for outcome in run.outcomes),
         kept_epoch=None if any(k is None for k in kept) else np.concatenate([k for k in kept if k is not None]),
-        signals={},
-        signal_layers=(),
-        signal_epochs=np.zeros(0),
+        **_signals(runs),
     )
     losses = np.concatenate([arm.losses for arm in arms])
     return Arm(run, losses, arms[0].train_rows, sum(arm.steps for arm in arms))
+
+
+def _signals(runs: Sequence[Run]) -> dict[str, Any]:
+    """The signals of the seeds of several runs; none where not all runs have those of the same layers."""
+    first = runs[0]
+    if not first.signals or any(run.signal_layers != first.signal_layers or not run.signals for run in runs):
+        return {"signals": {}, "signal_layers": (), "signal_epochs": np.zeros(0)}
+    epochs = sorted({float(epoch) for run in runs for epoch in run.signal_epochs})
+    values = {}
+    for name in first.signals:
+        values[name] = np.full((sum(len(run.seeds) for run in runs), len(epochs), len(first.signal_layers)), np.nan)
+        start = 0
+        for run in runs:
+            places = [epochs.index(float(epoch)) for epoch in run.signal_epochs]
+            values[name][start : start + len(run.seeds), places] = run.signals[name]
+            start += len(run.seeds)
+    return {"signals": values, "signal_layers": first.signal_layers, "signal_epochs": np.array(epochs)}
 
 
 def compare(

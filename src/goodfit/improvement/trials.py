@@ -112,6 +112,8 @@ class Trials:
                 curves = {name: file[f"curve_{place}"] for place, name in enumerate(about["curves"])}
                 kept = file.get("kept_epoch")
                 epoch, losses = file["epoch"], file["losses"]
+                signals = {name: file[f"signal_{place}"] for place, name in enumerate(about.get("signals", ()))}
+                sampled = file["signal_epochs"] if signals else np.zeros(0)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         run = Run(
@@ -120,6 +122,9 @@ class Trials:
             seeds=tuple(about["seeds"]),
             outcomes=tuple(about["outcomes"]),
             kept_epoch=kept,
+            signals=signals,
+            signal_layers=tuple(about.get("signal_layers", ())),
+            signal_epochs=sampled,
             measurements=about["measurements"],
             task=about["task"],
             recipe=None if about["recipe"] is None else Recipe.from_dict(about["recipe"]),
@@ -133,6 +138,8 @@ class Trials:
         run = arm.run
         about = {
             "curves": list(run.curves),
+            "signals": list(run.signals),
+            "signal_layers": run.signal_layers,
             "seeds": run.seeds,
             "outcomes": run.outcomes,
             "measurements": run.measurements,
@@ -144,6 +151,9 @@ class Trials:
             "steps": arm.steps,
         }
         arrays: dict[str, Any] = {f"curve_{place}": values for place, values in enumerate(run.curves.values())}
+        if run.signals:
+            arrays |= {f"signal_{place}": values for place, values in enumerate(run.signals.values())}
+            arrays["signal_epochs"] = run.signal_epochs
         if run.kept_epoch is not None:
             arrays["kept_epoch"] = run.kept_epoch
         arrays |= {"about": np.asarray(dumps(about)), "epoch": run.epoch, "losses": arm.losses}

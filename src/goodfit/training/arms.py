@@ -21,6 +21,7 @@ import numpy as np
 from goodfit.errors import InputError
 from goodfit.training import edits, members
 from goodfit.training.keras_internals import build_for
+from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.members import Job
 from goodfit.training.own_model import OwnModel
 from goodfit.training.persistent_cache import persistent_cache
@@ -117,6 +118,7 @@ def train(
     *,
     threads: int | None = None,
     at_once: int | None = None,
+    signals: int = 0,
     report: Report = silent,
     stage: str = "train",
 ) -> Trained:
@@ -129,6 +131,7 @@ def train(
         seeds: one per member; each draws its weights, its division of the rows, their order and its dropout.
         threads: members are divided among so many.
         at_once: so many of the threads run at a time; all where `None`.
+        signals: samples of each layer's signals to take, on training rows of the first seed.
         report: told how far the training has come.
         stage: under which name.
 
@@ -136,7 +139,7 @@ def train(
         the trained members. A Ctrl-C ends the training early, with outcome `interrupted`.
     """
     with persistent_cache(), own.scope():
-        return _train(recipe, own, rows, tuple(int(seed) for seed in seeds), threads, at_once, report, stage)
+        return _train(recipe, own, rows, tuple(int(seed) for seed in seeds), threads, at_once, signals, report, stage)
 
 
 def steps_at_most(recipe: Recipe, train_rows: int, seeds: int) -> int:
@@ -167,6 +170,7 @@ def _train(
     seeds: tuple[int, ...],
     threads: int | None,
     at_once: int | None,
+    signals: int,
     report: Report,
     stage: str,
 ) -> Trained:
@@ -194,7 +198,10 @@ def _train(
     rows.programs.keep(recipe, template, compiled)
     states = [_state(model, template, recipe) for model in models]
     draws = [_orders(seed, division) for seed, division in zip(seeds, divisions, strict=True)]
-    trained = members.train(job, states, draws, threads, report, stage, compiled, at_once=at_once)
+    first = jax.tree.map(lambda a: a[divisions[0].train], (x, y))
+    sampled = sampling(template, first, recipe.batch_size, recipe.epochs, signals)
+    listening = sampled if isinstance(sampled, Sampling) else None
+    trained = members.train(job, states, draws, threads, report, stage, compiled, listening, at_once)
     run = run_of(trained, job, seeds)
     steps = int(trained.ran.sum()) * -(-sizes[0] // recipe.batch_size)
     outputs = _outputs(template, trained.kept, x)

@@ -44,10 +44,10 @@ class PortableTraining:
         self.groups = os.cpu_count() or 1
         self.settings = _settings()
 
-    def __call__(self, recipe: Recipe, seeds: tuple[int, ...]) -> Trained:
+    def __call__(self, recipe: Recipe, seeds: tuple[int, ...], signals: int = 0) -> Trained:
         """Train one member per seed, one group after the other: a worker has one core."""
         _apply(self.settings)
-        return arms.train(recipe, self.own, self.rows, seeds, threads=self.groups, at_once=1)
+        return arms.train(recipe, self.own, self.rows, seeds, threads=self.groups, at_once=1, signals=signals)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "rows": Rows(self.rows.x, self.rows.y, self.rows.divide)}
