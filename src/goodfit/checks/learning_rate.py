@@ -6,7 +6,7 @@ import math
 
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
-from goodfit.checks.reruns import HIGHER, LOWER, best_rerun
+from goodfit.checks.reruns import HIGHER, LOWER, best_rerun, rerun_needed
 from goodfit.values import Change, Evidence, Finding
 
 _NOT_TRIED = (
@@ -48,15 +48,15 @@ def _evidence(how: str, gains: tuple[float, float]) -> list[Evidence]:
     ]
 
 
-def _of_rerun(slug: str, rerun: tuple[float, float], changes: list[Change], what: str) -> Finding:
+def _of_rerun(slug: str, case: Case, rerun: tuple[float, float], changes: list[Change], what: str) -> Finding:
     """The finding of a training that was repeated in full at other learning rates."""
     factor, gain = rerun
     times = f"{factor:g} times" if factor >= 1 else f"1/{1 / factor:.0f} of"
     evidence = [
         Evidence(f"gain in validation loss of the training once more at {times} the rate", max(gain, -1e3),
-                 thresholds.RERUN_GAIN, ">")
+                 rerun_needed(case), ">")
     ]  # fmt: skip
-    if gain < thresholds.RERUN_GAIN:
+    if gain < rerun_needed(case):
         return clear(slug, f"{what} was tried in full and does not do clearly better.", evidence)
     message = f"Trained afresh at {times} the learning rate, the network's validation loss ends {gain:.0%} lower."
     return found(slug, "high" if gain >= 0.3 else "medium", message, evidence, changes)
@@ -68,11 +68,11 @@ def learning_rate_too_low(case: Case) -> Finding:
 
     Detected: by measurement only, with the model and its rows at hand (`diagnose(…, probe=True)`). Trained afresh for
     as many epochs as the run, at three or ten times the learning rate the network ends with a validation loss that is
-    lower by `RERUN_GAIN` than at the rate as it is (the lowest losses are compared where the best epoch is kept). Where
-    the training takes too long to be repeated: trained on from its weights for a few epochs, on the same batches, the
-    network gains at least `UNDERFITTING_GAIN` in training loss and `RELEVANT_GAIN` in validation loss at ten times the
-    learning rate, against the rate as it is. Or the network can't learn a small sample at its own rate
-    (`SMALL_SAMPLE_SHARE` of chance) and can at ten times it.
+    lower by `RELEVANT_GAIN` and `RERUN_Z` standard errors of a mean loss than at the rate as it is (the lowest losses
+    are compared where the best epoch is kept). Where the training takes too long to be repeated: trained on from its
+    weights for a few epochs, on the same batches, the network gains at least `UNDERFITTING_GAIN` in training loss and
+    `RELEVANT_GAIN` in validation loss at ten times the learning rate, against the rate as it is. Or the network can't
+    learn a small sample at its own rate (`SMALL_SAMPLE_SHARE` of chance) and can at ten times it.
 
     Why it matters: the training is short of ground, not of capacity: it looks like underfitting or too few epochs, but
     a larger network would learn as slowly, and epochs cost more than a number.
@@ -90,7 +90,7 @@ def learning_rate_too_low(case: Case) -> Finding:
     if rerun is not None:
         factor = rerun[0]
         changes = [remedies.raise_learning_rate(factor), remedies.raise_learning_rate(3.0 if factor > 3.0 else 10.0)]
-        return _of_rerun(slug, rerun, changes, "A higher learning rate")
+        return _of_rerun(slug, case, rerun, changes, "A higher learning rate")
     gains = _both(case, "onward", "tenfold") or _both(case, "afresh", "tenfold")
     known = case.run.measurements
     sample, chance = known.get("small_sample_tenfold_loss"), known.get("chance_loss", math.nan)
@@ -126,11 +126,11 @@ def learning_rate_too_high(case: Case) -> Finding:
 
     Detected: by measurement only, with the model and its rows at hand (`diagnose(…, probe=True)`). Trained afresh for
     as many epochs as the run, at a third or a tenth of the learning rate the network ends with a validation loss that
-    is lower by `RERUN_GAIN` than at the rate as it is (the lowest losses are compared where the best epoch is kept).
-    Where the training takes too long to be repeated: a fresh network trained for a few epochs at a tenth of the
-    learning rate gains at least `UNDERFITTING_GAIN` in training loss and `RELEVANT_GAIN` in validation loss over one at
-    the rate as it is (or the latter ends not finite and the former does not). Or the trained network, trained on at a
-    tenth of the rate, gains as much over the same at its own rate.
+    is lower by `RELEVANT_GAIN` and `RERUN_Z` standard errors of a mean loss than at the rate as it is (the lowest
+    losses are compared where the best epoch is kept). Where the training takes too long to be repeated: a fresh network
+    trained for a few epochs at a tenth of the learning rate gains at least `UNDERFITTING_GAIN` in training loss and
+    `RELEVANT_GAIN` in validation loss over one at the rate as it is (or the latter ends not finite and the former does
+    not). Or the trained network, trained on at a tenth of the rate, gains as much over the same at its own rate.
 
     Why it matters: steps that overshoot the valley throw the loss up, kill rectified units, and leave it jumping
     above what the network could reach.
@@ -151,7 +151,7 @@ def learning_rate_too_high(case: Case) -> Finding:
             remedies.lower_learning_rate(1 / 3 if factor < 0.3 else 0.1),
             remedies.clip_gradients(),
         ]
-        return _of_rerun(slug, rerun, changes, "A lower learning rate")
+        return _of_rerun(slug, case, rerun, changes, "A lower learning rate")
     afresh, onward = _both(case, "afresh", "tenth"), _both(case, "onward", "tenth")
     if afresh is None and onward is None:
         return not_applicable(slug, _NOT_TRIED)

@@ -16,7 +16,7 @@ import numpy as np
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
 from goodfit.checks.reading import Reading, Series
-from goodfit.checks.reruns import HIGHER, LOWER, rerun_gain
+from goodfit.checks.reruns import HIGHER, LOWER, mean_loss_error, rerun_gain, rerun_needed
 from goodfit.values import Change, Evidence, Finding
 
 
@@ -29,6 +29,7 @@ class _Fit:
     rise: float  # gain of going back to the best epoch
     rise_z: float  # the rise over the error of two levels
     train_fell: bool  # since the best epoch
+    best: float  # gain of keeping the best epoch, noise and all
 
 
 def _fits(reading: Reading) -> list[_Fit]:
@@ -41,7 +42,7 @@ def _fits(reading: Reading) -> list[_Fit]:
         z = rise / error if error > 0 else (math.inf if rise > 0 else 0.0)
         before, after = train.at(float(validation.t[validation.best])), train.at(kept)
         gain = 0.0 if reading.restored[s] else reading.gain(level, validation.lowest)
-        fits.append(_Fit(after, level, gain, z, after < before))
+        fits.append(_Fit(after, level, gain, z, after < before, reading.best_epoch_gain(s, validation)))
     return fits
 
 
@@ -63,13 +64,10 @@ def _better_baseline(case: Case) -> tuple[str, float] | None:
 def clearly_behind(case: Case) -> float:
     """The gain of a baseline from which a network is clearly behind it, on as many validation rows as there are.
 
-    `UNDERFITTING_GAIN`, and one standard error of a mean loss: √(`LOSS_VARIANCE` / rows), which is also the error of a
-    difference of two losses whose rows' errors correlate by a half.
+    `UNDERFITTING_GAIN`, and `BASELINE_Z` standard errors of a mean loss, each √(`LOSS_VARIANCE` / rows), which is also
+    the error of a difference of two losses whose rows' errors correlate by a half.
     """
-    rows = float(case.run.measurements.get("validation_rows", math.nan))
-    if case.dataset is not None and len(case.dataset.validation):
-        rows = float(len(case.dataset.validation))
-    return thresholds.UNDERFITTING_GAIN + (math.sqrt(thresholds.LOSS_VARIANCE / rows) if rows > 0 else 0.0)
+    return thresholds.UNDERFITTING_GAIN + thresholds.BASELINE_Z * mean_loss_error(case)
 
 
 def _measured_levels(case: Case) -> tuple[float, float] | None:
@@ -87,7 +85,7 @@ def _most_promising(case: Case) -> list[Change]:
     tried_in_full = {arm: gain for arm in (*factors, "twice") if (gain := rerun_gain(case, arm)) is not None}
     if tried_in_full:
         best = max(tried_in_full, key=lambda arm: tried_in_full[arm])
-        if tried_in_full[best] >= thresholds.RERUN_GAIN:
+        if tried_in_full[best] >= rerun_needed(case):
             first = (
                 epochs
                 if best == "twice"
@@ -117,15 +115,17 @@ def _most_promising(case: Case) -> list[Change]:
 def overfitting(case: Case) -> Finding:
     """The network fits its training rows at the cost of the others.
 
-    Detected: in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at
-    least `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training
-    loss went on falling. Not where the best epoch's weights were kept. (2) Gap: where baselines are known, the better
-    one's validation loss beats the network's by `UNDERFITTING_GAIN` and a standard error of the validation rows' mean
-    loss (`LOSS_VARIANCE`) while the network fits its training rows better than that; where none does better, a gap is
-    the price of this table. Where no baseline is known, the validation
-    loss at the weights that count lies above the training loss by more than `GAP_SHARE` of itself (`GAP_SHARE_KEPT`
-    where the best epoch was kept) and more than `GAP_OVER_CHANCE` of chance. (3) Memorized: the validation loss is no
-    better than a measured chance while the training loss is below `MEMORIZED` of it.
+    Detected: in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at least
+    `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training loss
+    went on falling. Or it rose by as much within its noise (`BEST_EPOCH_Z`), the lowest logged
+    validation loss lies `BEST_EPOCH_GAIN` below the level at the end, and that lies above training loss by more than
+    `HELD_BACK_GAP` of itself. Not where the best epoch's weights were kept. (2) Gap: where baselines are known, the
+    better one's validation loss beats the network's by `UNDERFITTING_GAIN` and a standard error of the validation rows'
+    mean loss (`LOSS_VARIANCE`) while the network fits its training rows better than that; where none does better, a gap
+    is the price of this table. Where no baseline is known, the validation loss at the weights that count lies above the
+    training loss by more than `GAP_SHARE` of itself (`GAP_SHARE_KEPT` where the best epoch was kept) and more than
+    `GAP_OVER_CHANCE` of chance. (3) Memorized: the validation loss is no better than a measured chance while the
+    training loss is below `MEMORIZED` of it.
 
     Why it matters: what the network learned last does not hold for new rows.
 
@@ -161,6 +161,16 @@ def overfitting(case: Case) -> Finding:
         changes = [remedies.early_stopping(), remedies.add_dropout(), remedies.add_l2(), remedies.narrower()]
         return found("overfitting", severity, message, evidence, changes)
 
+    best = float(np.median([f.best for f in fits]))
+    apart = reading.relative(gap, validation) > thresholds.HELD_BACK_GAP
+    if rise >= thresholds.RELEVANT_GAIN and best >= thresholds.BEST_EPOCH_GAIN and apart:
+        evidence.insert(1, Evidence("gain of keeping the best epoch", best, thresholds.BEST_EPOCH_GAIN, ">"))
+        message = (
+            f"At its best epoch validation loss was {best:.0%} lower than where the training ended, and training loss "
+            "lies below it: that epoch's weights should have been kept."
+        )
+        changes = [remedies.early_stopping(), remedies.add_dropout(), remedies.add_l2(), remedies.narrower()]
+        return found("overfitting", "medium", message, evidence, changes)
     kept = float(np.mean(reading.restored[list(reading.good)])) > 0.5
     baseline = best_baseline(case)
     behind = reading.gain(validation, baseline[1]) if baseline else math.nan
@@ -218,13 +228,13 @@ def underfitting(case: Case) -> Finding:
     """The network has not even learned what is in its training rows.
 
     Detected: with baselines (the better of a linear model and gradient boosting, by validation loss): they beat the
-    network's validation loss by at least `UNDERFITTING_GAIN` and a standard error of the validation rows' mean loss
-    (`LOSS_VARIANCE`), where their number is known, and the network's training loss is not better than
-    their *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone
-    can't tell an underfit network from a hard table: it is said only where chance was measured, the training loss
-    stays above `POOR_FIT` of it and the curve has settled. Where the model has weight penalties, which stand in the
-    network's losses only, its losses measured without them are compared (`diagnose(…, probe=True)`); without those
-    measurements it is not applicable.
+    network's validation loss by at least `UNDERFITTING_GAIN` and `BASELINE_Z` standard errors of the validation rows'
+    mean loss (`LOSS_VARIANCE`), where their number is known, and the network's training loss is not better than their
+    *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone can't
+    tell an underfit network from a hard table: it is said only where chance was measured, the training loss stays above
+    `POOR_FIT` of it and the curve has settled. Where the model has weight penalties, which stand in the network's
+    losses only, its losses measured without them are compared (`diagnose(…, probe=True)`); without those measurements
+    it is not applicable.
 
     Why it matters: more of the target can be predicted from these inputs than the network does.
 
@@ -289,8 +299,9 @@ def unfinished(case: Case) -> Finding:
     shrink by a constant ratio) gains at least `RELEVANT_GAIN`, in most seeds and in the median. Without validation the
     training loss is read, and twice the gain is asked for, as a training loss can fall on for nothing. With the model
     and its rows at hand (`diagnose(…, probe=True)`) it is measured and not extrapolated: twice the epochs, from a fresh
-    start, gain `RERUN_GAIN`; or, where that takes too long, a few epochs more gain `RELEVANT_GAIN`. Not applicable
-    where the run stopped by itself because validation loss no longer fell.
+    start, gain `RELEVANT_GAIN` and `RERUN_Z` standard errors of a mean loss; or, where that takes too long, a few
+    epochs more gain `RELEVANT_GAIN`. A loss above a measured chance must come below it on the way. Not applicable where
+    the run stopped by itself because validation loss no longer fell.
 
     Why it matters: the same recipe does better with more epochs.
 
@@ -310,9 +321,14 @@ def unfinished(case: Case) -> Finding:
     if not curves and onward is None:
         return not_applicable("unfinished", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
     twice = rerun_gain(case, "twice")
-    if twice is not None and not (reading.stopped.any() or reading.restored.any()):
-        evidence = [Evidence("measured gain of twice the epochs", twice, thresholds.RERUN_GAIN, ">")]
-        if twice < thresholds.RERUN_GAIN:
+    apart = [reading.best_epoch_gain(s, c) >= thresholds.BEST_EPOCH_GAIN for s, c in curves]
+    if (
+        twice is not None
+        and not (apart and np.mean(apart) > thresholds.SEED_SHARE)
+        and not (reading.stopped.any() or reading.restored.any())
+    ):
+        evidence = [Evidence("measured gain of twice the epochs", twice, rerun_needed(case), ">")]
+        if twice < rerun_needed(case):
             return clear("unfinished", "Twice the epochs were tried and do not do clearly better.", evidence)
         message = f"Trained afresh for twice the epochs, the network's validation loss ends {twice:.0%} lower."
         changes = [remedies.more_epochs(), remedies.raise_learning_rate(3.0)]
@@ -330,7 +346,8 @@ def unfinished(case: Case) -> Finding:
     gains = np.array([reading.gain(c.end, c.projected()) for _, c in running])
     t = np.array([c.late_slope.t for _, c in running])
     at_end = np.array([c.plateau - c.lowest <= 2.0 * c.level_error + 1e-9 * abs(c.plateau) for _, c in running])
-    agree = (gains >= needed) & (t < -thresholds.TREND_T) & at_end
+    arrives = np.array([reading.arrives_below_chance(c) for _, c in running])
+    agree = (gains >= needed) & (t < -thresholds.TREND_T) & at_end & arrives
     share = float(agree.sum()) / len(curves)
     gain, slope = float(np.median(gains)), float(np.median(t))
     evidence = [

@@ -207,6 +207,32 @@ class Reading:
         at = float(self.kept[seed])
         return curve.logged(at) if self.restored[seed] else curve.at(at)
 
+    def arrives_below_chance(self, curve: Series) -> bool:
+        """Whether a curve is below chance after as many epochs again, if it goes on falling exponentially.
+
+        So it falls by the square of the factor of its last half. True where chance was not measured.
+        """
+        half = float(np.interp((curve.t[0] + curve.t[-1]) / 2, curve.t, curve.level))
+        if not self.chance_known or half <= 0:
+            return True
+        end = max(curve.end, 0.0)
+        return end * min(end / half, 1.0) ** 2 < (1 - thresholds.NOT_LEARNING_GAIN) * self.chance
+
+    def best_epoch_gain(self, seed: int, curve: Series) -> float:
+        """What keeping the best epoch would gain over the level at the end.
+
+        0 where it was kept, the curve falls on, white noise explains it, or that epoch's loss is no better than a
+        measured chance either.
+
+        The lowest value is taken as it was logged: a single epoch's, which early stopping would restore.
+        """
+        falling = curve.late_slope.t < -thresholds.TREND_T and not curve.plateau - curve.lowest > curve.level_error
+        useless = self.chance_known and float(curve.y.min()) >= (1 - thresholds.NOT_LEARNING_GAIN) * self.chance
+        chance = curve.plateau - float(curve.y.min()) <= thresholds.BEST_EPOCH_Z * curve.noise
+        if self.restored[seed] or falling or useless or chance:
+            return 0.0
+        return max(self.gain(curve.plateau, float(curve.y.min())), 0.0)
+
     def trains(self) -> list[tuple[int, Series]]:
         """Seed and training series of the good seeds whose curve is long enough."""
         return [(s, c) for s in self.good if (c := self.train[s]) is not None and c.enough]

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import math
 
+from goodfit.checks import thresholds
 from goodfit.checks.case import Case
 
 LOWER, HIGHER = {"third": 1 / 3, "tenth": 0.1}, {"threefold": 3.0, "tenfold": 10.0}
 """Name of an arm -> what its learning rate is multiplied by."""
+
+
+def rerun_needed(case: Case) -> float:
+    """The gain from which an arm is taken to work: `RELEVANT_GAIN`, and `RERUN_Z` standard errors of a mean loss."""
+    return thresholds.RELEVANT_GAIN + thresholds.RERUN_Z * mean_loss_error(case)
+
+
+def mean_loss_error(case: Case) -> float:
+    """The relative standard error of the validation loss, √(`LOSS_VARIANCE` / rows); 0 where the rows are not known."""
+    rows = float(case.run.measurements.get("validation_rows", math.nan))
+    if case.dataset is not None and len(case.dataset.validation):
+        rows = float(len(case.dataset.validation))
+    return math.sqrt(thresholds.LOSS_VARIANCE / rows) if rows > 0 else 0.0
 
 
 def rerun_gain(case: Case, arm: str) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
-from goodfit.checks.reading import Series
+from goodfit.checks.reading import Reading, Series
 from goodfit.values import Evidence, Finding
 
 
@@ -166,18 +166,11 @@ def _fall(curve: Series, ratios: bool) -> float:
 
 
 def _still_falling(curve, reading) -> bool:
-    """Whether a curve falls by a relevant amount; and where chance is known, soon below that.
-
-    Soon: after as many epochs again, if it goes on falling exponentially (by the square of the factor of its last half).
-    """
+    """Whether a curve falls by a relevant amount; and where chance is known, soon below that."""
     slope = curve.late_slope
     if not (slope.t < -thresholds.TREND_T and reading.gain(curve.end, curve.projected()) >= thresholds.RELEVANT_GAIN):
         return False
-    if not reading.chance_known:
-        return True
-    half = float(np.interp((curve.t[0] + curve.t[-1]) / 2, curve.t, curve.level))
-    end = max(curve.end, 0.0)
-    return end * min(end / half, 1.0) ** 2 < (1 - thresholds.NOT_LEARNING_GAIN) * reading.chance if half > 0 else True
+    return reading.arrives_below_chance(curve)
 
 
 def _baselines(case: Case) -> list[float]:
@@ -200,12 +193,13 @@ def unstable(case: Case) -> Finding:
     """The training loss jumps from epoch to epoch instead of settling, or some seeds diverge and others don't.
 
     Detected: the noise of the loss in the last half (from second differences, so that trends don't count) over its
-    level (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in
-    validation, and the loss rises at more than `UNSTABLE_RISES` of its steps: other batches each epoch make the former
-    noisy, a jump of the weights both; or spikes in more than `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`);
-    or at least `UNSTABLE_SEED_SHARE`, but not most, of the seeds diverged. A log per step is first averaged over
-    blocks, as batches differ by nature. Curves of fewer than `UNSTABLE_POINTS` values are read only where there are no
-    longer ones.
+    level (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in validation,
+    and the loss rises at more than `UNSTABLE_RISES` of its steps: other batches each epoch make the former noisy, a
+    jump of the weights both; or spikes in more than `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`); or the
+    lowest logged validation loss lies `BEST_EPOCH_GAIN` below the level at the end, beyond its noise (`BEST_EPOCH_Z`),
+    without a gap and a rise that would make it overfitting; or at least `UNSTABLE_SEED_SHARE`, but not most, of the
+    seeds diverged. A log per step is first averaged over blocks, as batches differ by nature. Curves of fewer than
+    `UNSTABLE_POINTS` values are read only where there are no longer ones.
 
     Why it matters: the weights at the end are a lottery, and so is the best epoch.
 
@@ -239,10 +233,31 @@ def unstable(case: Case) -> Finding:
         return found(
             "unstable", "high", f"The {reading.quantity} spikes in {spikes:.0%} of the epochs.", evidence, changes
         )
+    best = _best_epoch_gain(reading)
+    if best >= thresholds.BEST_EPOCH_GAIN:
+        evidence.append(Evidence("gain of keeping the best epoch", best, thresholds.BEST_EPOCH_GAIN, ">"))
+        message = (
+            f"Validation loss wanders: at its best epoch it was {best:.0%} lower than where the training ended, "
+            "without a rise that would make it overfitting."
+        )
+        changes = [changes[0], remedies.early_stopping(), *changes[1:]]
+        return found("unstable", "medium", message, evidence, changes)
     if thresholds.UNSTABLE_SEED_SHARE <= share < thresholds.DIVERGED_SHARE:
         message = f"{int(reading.diverged.sum())} of {n} seeds diverged and the others did not."
         return found("unstable", "high", message, evidence, changes)
     return clear("unstable", "From epoch to epoch the loss moves little against its level.", evidence)
+
+
+def _best_epoch_gain(reading: Reading) -> float:
+    """What keeping the best epoch would gain, in the median over seeds; 0 where it is overfitting: a gap and a rise."""
+    pairs = reading.pairs()
+    if not pairs:
+        return 0.0
+    gap = float(np.median([reading.relative(v.plateau - t.plateau, v.plateau) for _, t, v in pairs]))
+    rise = float(np.median([reading.gain(v.plateau, v.lowest) for _, _, v in pairs]))
+    if gap > thresholds.HELD_BACK_GAP and rise >= thresholds.RELEVANT_GAIN:
+        return 0.0
+    return float(np.median([reading.best_epoch_gain(s, v) for s, _, v in pairs]))
 
 
 def _jumps(curve: Series) -> float:
@@ -265,7 +280,8 @@ def _spikes(curve, chance: float) -> tuple[int, float]:
     start = max(len(curve.y) // 10, 2)
     height = (curve.y - curve.robust)[start:]
     limit = max(thresholds.SPIKE_Z * curve.noise, thresholds.SPIKE_HEIGHT * chance)
-    return int((height > limit).sum()), float(height.max()) / chance
+    high = (height > limit) & (height > thresholds.SPIKE_SHARE * np.abs(curve.robust[start:]))
+    return int(high.sum()), float(height.max()) / chance
 
 
 @check("loss-spikes")
@@ -273,7 +289,8 @@ def loss_spikes(case: Case) -> Finding:
     """Lone epochs at which the training loss shoots up and comes back.
 
     Detected: after the first tenth of the epochs, a value above the running median of 5 by more than `SPIKE_Z`
-    standard deviations of the noise and by more than `SPIKE_HEIGHT` of chance, in most seeds.
+    standard deviations of the noise, by more than `SPIKE_HEIGHT` of chance and by more than `SPIKE_SHARE` of the median
+    itself, in most seeds.
 
     Why it matters: a step threw the weights far off; the training recovered, this time.
 

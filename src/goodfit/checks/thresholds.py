@@ -26,9 +26,13 @@ LOSS_VARIANCE: Final = 2.0
 """Variance of one row's squared error over its mean squared (ratio): that of normal residuals. The mean loss of n rows
 has the root of this over n as its relative standard error."""
 
-RERUN_GAIN: Final = 0.08
-"""Gain from which a change that was tried once, with one seed, is taken to work (ratio): `RELEVANT_GAIN` and what
-chance adds to the best of two. Provisional."""
+BASELINE_Z: Final = 1.5
+"""Standard errors by which a baseline must be better beyond `UNDERFITTING_GAIN`: 1 in 15 by chance. Provisional."""
+
+RERUN_Z: Final = 0.5
+"""What a change that was tried once, with one seed, must gain beyond `RELEVANT_GAIN` to be taken to work, in standard
+errors of a mean loss (`LOSS_VARIANCE`): both trainings are judged by the same rows, so that half of one is left.
+Provisional."""
 
 # --- how much must be logged ----------------------------------------------------------------------------------------
 
@@ -97,6 +101,9 @@ SPIKE_Z: Final = 10.0
 SPIKE_HEIGHT: Final = 0.25
 """Height of a spike over the running median, in units of chance. Provisional."""
 
+SPIKE_SHARE: Final = 0.5
+"""Height of a spike over the running median, over that median (ratio): half as high again. Provisional."""
+
 UNSTABLE_SPIKE_SHARE: Final = 0.05
 """Share of the epochs with a spike from which the run is unstable (ratio). Provisional."""
 
@@ -104,6 +111,14 @@ NOT_LEARNING_GAIN: Final = 0.05
 """The lowest loss's gain over chance below which nothing was learned (ratio). Source: `RELEVANT_GAIN`."""
 
 # --- overfitting and underfitting -----------------------------------------------------------------------------------
+
+BEST_EPOCH_GAIN: Final = 0.085
+"""Gain of the lowest logged validation loss over the level at the end (ratio), from which keeping that epoch works.
+Provisional."""
+
+BEST_EPOCH_Z: Final = 4.5
+"""How far that lowest value must lie below the level, in standard deviations of the noise: the lowest of a hundred
+white values lies 2.5 low, and the noise of few values is itself known to a third. Provisional."""
 
 GAP_SHARE: Final = 0.5
 """Validation loss minus training loss, over validation loss (ratio): training rows fitted at less than half of the
@@ -136,7 +151,7 @@ WASTED_EPOCHS: Final = 20
 BELOW_TRAINING_SHARE: Final = 0.8
 """Share of the epochs at which validation loss lies below training loss (ratio). Provisional."""
 
-BELOW_TRAINING_GAIN: Final = 0.1
+BELOW_TRAINING_GAIN: Final = 0.15
 """Training minus validation loss over training loss (ratio). Random splits of a few hundred rows differ by a twentieth.
 Provisional."""
 

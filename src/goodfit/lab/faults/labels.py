@@ -28,6 +28,9 @@ NEEDED, NEEDED_TO_UNDERFIT, CHANCE_FLOOR, WORST = 0.05, 0.10, 0.1, 10.0
 CLEARLY_BELOW_CHANCE = 0.95
 """Loss over chance of a network that has learned something."""
 
+MEMORIZED = 0.8
+"""Training loss over chance of a network that has learned rows by heart, where its validation loss is no better."""
+
 STANDARD = ("rate-x3", "rate-/3", "epochs-x2", "stop-at-best", "wider", "dropout-0.1", "l2-1e-4")
 """None of these works on a balanced network."""
 _TO_OVERFITTING = ("stop-at-best", "early-stopping", "dropout-0.1", "dropout-0.2", "l2-1e-4", "l2-1e-3", "narrower")
@@ -251,6 +254,8 @@ def truth(
     acceptable = validation < CLEARLY_BELOW_CHANCE and not behind >= NEEDED_TO_UNDERFIT
     balanced = acceptable and not any(name in works for name in STANDARD) and all(name in gains for name in STANDARD)
     verdicts = _verdicts(slugs, gains, works, facts, balanced, train)
+    if facts.overfits and validation >= CLEARLY_BELOW_CHANCE and train < MEMORIZED and verdicts:
+        verdicts = tuple(sorted({*verdicts, "overfitting"}))  # rows learned by heart, and nothing else
     slugs |= {verdict for verdict in verdicts if verdict != "balanced"}  # the finding of that name says the same
     return Truth(tuple(sorted(slugs)), verdicts, works, balanced, acceptable)
 
@@ -302,7 +307,7 @@ def shown(run: Mapping[str, Any]) -> set[str]:
             "validation-below-training": (validation[:, late] < 0.9 * train[:, late]).mean() > 0.8,
             "noisy-validation": (_noise(validation) > max(0.1, float(_noise(train)[0]))).all(),
             "loss-spikes": _spikes(train[0]),
-            "wasted-epochs": run["kept_epoch"] is None and _wasted(validation[0]),
+            "wasted-epochs": _wasted(validation[0]),
         }
     return {slug for slug, true in holds.items() if true}
 

@@ -105,11 +105,21 @@ class Scores:
 
 @dataclass(frozen=True)
 class Report:
-    """The scores of each half and view, what was planted and kept, and how far labels agree with themselves."""
+    """The scores of each half and view, what was planted and kept, how far labels agree with themselves.
+
+    Args:
+        scores: of each half and view.
+        planted: for each half, what was planted -> how often, and how often it was a fault.
+        agreement: of the labels with themselves.
+        blocks: that were scored.
+        datasets: of each half.
+    """
 
     scores: tuple[Scores, ...]
     planted: Mapping[str, Mapping[str, tuple[int, int]]]
     agreement: Mapping[str, Tally] = field(default_factory=dict)
+    blocks: int = 0
+    datasets: Mapping[str, set[str]] = field(default_factory=dict)
 
 
 def score(
@@ -128,8 +138,11 @@ def score(
     views: tuple[View, ...] = ("curves", "everything", "measured")
     halves = {(half, view): Scores(half, view) for half in ("scored", "calibration") for view in views}
     planted: dict[str, dict[str, tuple[int, int]]] = {"scored": {}, "calibration": {}}
+    count, datasets = 0, {"scored": set[str](), "calibration": set[str]()}
     for block in blocks:
         half = block["half"]
+        count += 1
+        datasets[half].update(case["dataset"] for case in block["cases"])
         for case in block["cases"]:
             name = case["planted"] or ("healthy" if case["healthy"] else "meant to be healthy")
             tried, kept = planted[half].get(name, (0, 0))
@@ -138,7 +151,8 @@ def score(
             for view in views:
                 _judge(halves[half, view], case, seen(case, view))
         say(f"{block['block']}: scored")
-    return Report(tuple(s for s in halves.values() if s.faulty + s.healthy), planted, agreement or {})
+    kept = tuple(s for s in halves.values() if s.faulty + s.healthy)
+    return Report(kept, planted, agreement or {}, count, datasets)
 
 
 def seen(case: Mapping[str, Any], view: View) -> Diagnosis:

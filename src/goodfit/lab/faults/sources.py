@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.lab.data import FASHION_MNIST, auto_mpg
+from goodfit.lab.data import auto_mpg, fashion_mnist_folder
 from goodfit.values import Task
 
 Half = Literal["calibration", "scored"]
@@ -197,17 +195,11 @@ def _digits() -> Source:
 
 def _clothes(kinds: tuple[int, ...]) -> Source:
     """Fashion-MNIST's first images of some kinds, each pixel the mean of four; Xiao, Rasul and Vollgraf (2017)."""
-    folder = Path(os.environ["GOODFIT_DATA"]) if os.environ.get("GOODFIT_DATA") else FASHION_MNIST
-    files = [folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz"]
-    if not all(file.is_file() for file in files):
-        raise InputError(
-            f"{files[0].name} and {files[1].name} are not in {folder}.",
-            "Install Debian's package dataset-fashion-mnist, or name the folder in the variable GOODFIT_DATA.",
-        )
+    folder = fashion_mnist_folder()
     rows = 12_000
-    with gzip.open(files[0]) as stream:
+    with gzip.open(folder / "train-images-idx3-ubyte.gz") as stream:
         images = np.frombuffer(stream.read(16 + rows * 784)[16:], np.uint8).reshape(rows, 28, 28)
-    with gzip.open(files[1]) as stream:
+    with gzip.open(folder / "train-labels-idx1-ubyte.gz") as stream:
         labels = np.frombuffer(stream.read(8 + rows)[8:], np.uint8)
     chosen = np.flatnonzero(np.isin(labels, kinds))[:1200]
     small = images[chosen].reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))[..., None] / 255.0

@@ -14,8 +14,16 @@ def markdown(report: Report) -> str:
         "# How often the checks are right",
         "",
         "Written by `goodfit lab faults`: faults planted in networks on real data, each verified by what mends it on",
-        "five seeds. Intervals are Wilson's at 95 %. Thresholds may be set on the calibration half only.",
+        "five seeds; the run that is diagnosed is of a sixth. Intervals are Wilson's at 95 %. Thresholds may be set on",
+        "the calibration half only.",
     ]
+    if report.datasets:
+        many = {half: len(names) for half, names in report.datasets.items()}
+        lines += [
+            "",
+            f"{report.blocks} blocks, each a healthy setup on a dataset, of the lab's 112 are labelled so far:",
+        ]
+        lines += [f"{many['scored']} datasets of the scored half and {many['calibration']} of the calibration half."]
     if report.agreement:
         lines += ["", "Labelled again with five other seeds, which is the ceiling of any score:", ""]
         lines += ["| | share | 95 % | n |", "|---|---|---|---|"]
