@@ -13,6 +13,7 @@ from goodfit.values import Dataset
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts its files."""
+_FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
 def table(path: str | os.PathLike[str] | None = None, target: str | None = None, seed: int = 0) -> Dataset:
@@ -55,17 +56,25 @@ def auto_mpg() -> Path:
 def fashion_mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Training and test images of Fashion-MNIST, (rows, 784) from 0 to 1, with their classes.
 
-    Looked for in $GOODFIT_DATA (or its folder fashion-mnist) and where Debian's package dataset-fashion-mnist puts it.
     Source: Xiao, Rasul and Vollgraf (2017).
 
     Raises:
         InputError: its files are not there.
     """
+    folder = fashion_mnist_folder()
+    return _part(folder, "train"), _part(folder, "t10k")
+
+
+def fashion_mnist_folder() -> Path:
+    """Where the four files of Fashion-MNIST are: $GOODFIT_DATA or its folder fashion-mnist; without it, Debian's place.
+
+    Raises:
+        InputError: they are not there.
+    """
     given = os.environ.get("GOODFIT_DATA")
-    places = [Path(given), Path(given) / "fashion-mnist"] if given else []
-    for folder in (*places, FASHION_MNIST):
-        if (folder / "train-images-idx3-ubyte.gz").is_file():
-            return _part(folder, "train"), _part(folder, "t10k")
+    for folder in (Path(given), Path(given) / "fashion-mnist") if given else (FASHION_MNIST,):
+        if all((folder / name).is_file() for name in _FILES):
+            return folder
     raise InputError(
         "the files of Fashion-MNIST were not found.",
         "Install Debian's package dataset-fashion-mnist, or set GOODFIT_DATA to the folder of the four .gz files.",
