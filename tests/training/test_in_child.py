@@ -324,6 +324,16 @@ class AroundValidation(callbacks.Callback):
         pass
 
 
+def test_the_setup_is_looked_at_before_a_process_starts(rows, monkeypatch):
+    def start(*_, **__):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    x, y = rows(40)
+    with pytest.raises(InputError, match=r"the learning rate is 1e\+09"):
+        train(network(keras.optimizers.SGD(1e9)), x=x, y=y)
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [

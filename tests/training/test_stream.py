@@ -306,6 +306,16 @@ def test_other_wrong_input(save, tmp_path, monkeypatch):
         ParquetRows(path, "y")
 
 
+def test_the_setup_is_looked_at_before_training(three_files):
+    rows = ParquetRows(three_files[2], "y")
+    wrong = model()
+    wrong.compile(keras.optimizers.SGD(1e9), "mse")
+    with pytest.raises(InputError, match=r"the learning rate is 1e\+09"):
+        goodfit.fit(wrong, rows, verbose=0)
+    run = goodfit.fit(model(), rows, batch_size=1000, verbose=0)
+    assert "batch_size is 1000, and there are 503 rows" in run.provenance["notes"][0]
+
+
 def test_arguments_that_do_not_go_with_files(save, three_files):
     x, y, folder = three_files
     rows, other = ParquetRows(folder, "y"), ParquetRows(folder, "y", inputs=["a"])

@@ -16,7 +16,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import chunk as chunks
-from goodfit.training import engine, keras_internals, preflight, program
+from goodfit.training import engine, keras_internals, preflight, preflight_setup, program
 from goodfit.training.blocks import Block, Held, Streamed, parts_of
 from goodfit.training.engine import EngineResult
 from goodfit.training.interrupt import Postponed
@@ -99,6 +99,13 @@ def fit(model: keras.Model, arguments: Mapping[str, Any], checks: Literal["on", 
     found: tuple[str, ...] = ()
     if checks == "on":
         found = preflight.check(model, x, y, validation_data=_arrays(arguments["validation_data"]))
+        found += preflight_setup.check_setup(
+            model,
+            rows=rows.count,
+            batch_size=batch_size,
+            epochs=arguments["epochs"] - arguments["initial_epoch"],
+            callbacks=bool(arguments["callbacks"]),
+        )
     reason = keras_internals.unsupported(model) or _batch_level(arguments["callbacks"])
     if not reason:
         keras_internals.build_for(model, (x[:batch_size], y[:batch_size]))
