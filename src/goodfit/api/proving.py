@@ -20,6 +20,7 @@ from goodfit.checks import remedies
 from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
 from goodfit.improvement.compare import WORST
+from goodfit.improvement.techniques import techniques
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
 from goodfit.values._json import content_hash
@@ -94,6 +95,7 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
     known = {name.replace("_", "-"): make for name, make in vars(remedies).items() if _is_remedy(name, make)}
     known |= {make().name: make for make in known.values()}
     known[ZERO_BIASES.name] = lambda: ZERO_BIASES
+    known |= techniques()
     listed = []
     for one in changes:
         if isinstance(one, Change):

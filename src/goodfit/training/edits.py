@@ -8,10 +8,12 @@ itself, `{"times": f}` multiplies what is there (whole numbers stay whole, 1 at 
 | `optimizer` | a name, which keeps rate, decay and clipping; or an optimizer's whole Keras config |
 | `optimizer.learning_rate`, `optimizer.weight_decay`, … | of the optimizer, or of the schedule that gives the rate |
 | `schedule` | a learning-rate schedule's Keras config, or `None` |
+| `schedule.over_training` | `{"kind": "cosine", "times": 3.0}`: a schedule over all steps, see `edits_schedules` |
 | `batch_size`, `epochs`, `shuffle` | of the recipe; a schedule that spans the training is stretched with it |
 | `early_stopping` | the fields of `EarlyStopping`, or `None` |
 | `clipping` | `{"global_clipnorm": 1.0}`, or `{}` |
 | `loss`, `metrics` | as Keras serializes them |
+| `loss.label_smoothing` | the share of the label that is spread over all classes |
 | `layers` | `{path or role: operations}`, see `edits_layers` |
 | `preparation.standardize` | `True`: the inputs pass a Normalization of the training rows' mean and variance first |
 | `preparation.output_prior` | `True`: the output layer's bias starts at the mean, or at the classes' log odds |
@@ -29,7 +31,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import edits_layers, edits_shapes
+from goodfit.training import edits_layers, edits_schedules, edits_shapes
 from goodfit.training.edits_graph import Entry, Graph, is_graph
 from goodfit.training.edits_layers import times
 from goodfit.training.recipes import build
@@ -42,8 +44,9 @@ _SPANNING = {
     "CosineDecayRestarts": ("first_decay_steps",),
     "PolynomialDecay": ("decay_steps",),
     "PiecewiseConstantDecay": ("boundaries",),
+    "OneCycle": ("total_steps",),
 }
-_RATES = ("initial_learning_rate", "warmup_target", "end_learning_rate", "values")
+_RATES = ("initial_learning_rate", "warmup_target", "end_learning_rate", "values", "peak_learning_rate")
 _KEPT = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
 _NOT_NUMBERS = frozenset(
     {"Embedding", "StringLookup", "IntegerLookup", "TextVectorization", "CategoryEncoding", "Hashing", "HashedCrossing"}
@@ -132,6 +135,11 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
         return _standardize_target(recipe, y) if value else recipe
     if path == "preparation.output_prior":
         return _output_prior(recipe, y) if value else recipe
+    if path == "schedule.over_training":
+        rows = None if x is None else len(keras.tree.flatten(x)[0])
+        return recipe.replace(schedule=edits_schedules.over_training(recipe, value, rows))
+    if path == "loss.label_smoothing":
+        return recipe.replace(loss=edits_schedules.smoothed(recipe.loss, value))
     if path == "clipping":
         return recipe.replace(clipping=dict(value), optimizer=_without_clipping(recipe.optimizer))
     if path in _PLAIN:

@@ -178,7 +178,7 @@ def _train(
         programs.keep(recipe, template, compiled)
         weights = programs.weights
         rate = recipe.optimizer["config"].get("learning_rate")
-        if rates is None and isinstance(rate, float):  # not that of the recipe for which it was compiled
+        if rates is None and isinstance(rate, float) and recipe.schedule is None:  # it may be compiled for another rate
             rates = [rate] * len(seeds)
     states = [
         _initial_state(weights(recipe, seed), template, None if rates is None else rates[member])

@@ -1,0 +1,154 @@
+"""The craft's techniques as changes that `improve` can try by name, beside those that findings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from goodfit.values import Change
+
+BELONGS = {
+    "relu": "he_normal",
+    "leaky_relu": "he_normal",
+    "elu": "he_normal",
+    "gelu": "he_normal",
+    "silu": "he_normal",
+    "tanh": "glorot_normal",
+    "sigmoid": "glorot_normal",
+}
+"""Initializer that belongs to an activation: He et al. (2015), eq. 10; Glorot and Bengio (2010), eq. 12."""
+
+
+def cosine_schedule(times: float = 3.0) -> Change:
+    """A warm-up, and then a cosine down to nothing."""
+    return Change(
+        "cosine-schedule",
+        {"schedule.over_training": {"kind": "cosine", "times": times}},
+        "A high rate covers ground, and a low one at the end lets the weights settle (Loshchilov and Hutter 2017).",
+        f"Raise the learning rate to {times:g} times its value in the first steps, and let it fall along a cosine.",
+    )
+
+
+def one_cycle_schedule(times: float = 3.0) -> Change:
+    """1cycle over the steps of the training."""
+    return Change(
+        "one-cycle-schedule",
+        {"schedule.over_training": {"kind": "one-cycle", "times": times}},
+        "A high rate in the middle keeps out of sharp minima, and a low one at the end settles (Smith 2018).",
+        f"Let the learning rate rise to {times:g} times its value, come back and end far below (1cycle).",
+    )
+
+
+def exponential_schedule(times: float = 3.0) -> Change:
+    """A rate that falls to a hundredth over the steps of the training."""
+    return Change(
+        "exponential-schedule",
+        {"schedule.over_training": {"kind": "exponential", "times": times}},
+        "A high rate covers ground, and a low one at the end lets the weights settle (Senior et al. 2013).",
+        f"Begin with {times:g} times the learning rate, and let it fall to a hundredth of that.",
+    )
+
+
+def fitting_activation(name: str = "elu") -> Change:
+    """An activation with the initialization that belongs to it."""
+    return Change(
+        f"fitting-{name.replace('_', '-')}",
+        {"layers": {"hidden": {"activate": name, "set": {"kernel_initializer": BELONGS[name]}}}},
+        "An activation passes signals and gradients on undiminished only with weights of the scale that belongs to it.",
+        f"Use {name} in the hidden layers, with {BELONGS[name]} initialization.",
+    )
+
+
+def label_smoothing(share: float = 0.1) -> Change:
+    """Labels of which a share is spread over all classes."""
+    return Change(
+        "label-smoothing",
+        {"loss.label_smoothing": share},
+        "A network that may not be quite sure of any row is less sure of the wrong ones (Szegedy et al. 2016, section "
+        "7).",
+        f"Smooth the labels by {share:g}.",
+    )
+
+
+def max_norm(value: float = 3.0) -> Change:
+    """A bound on the length of each hidden unit's incoming weights."""
+    constraint = {
+        "module": "keras.constraints",
+        "class_name": "MaxNorm",
+        "config": {"max_value": value, "axis": 0},
+        "registered_name": None,
+    }
+    return Change(
+        "max-norm",
+        {"layers": {"hidden": {"set": {"kernel_constraint": constraint}}}},
+        "Weights that can't grow can't make a few units all-important (Srivastava et al. 2014, section 5.1).",
+        f"Bound the length of each hidden unit's weights by {value:g}.",
+    )
+
+
+def input_noise(deviation: float = 0.1) -> Change:
+    """Gaussian noise on what goes into the first hidden layer, in training only."""
+    noise = {"class_name": "GaussianNoise", "config": {"stddev": deviation}}
+    return Change(
+        "input-noise",
+        {"layers": {"first_hidden": {"insert_before": noise}}},
+        "Rows that are never quite the same can't be learned by heart (Bishop 1995).",
+        f"Add Gaussian noise with a standard deviation of {deviation:g} to the inputs while training.",
+    )
+
+
+def input_dropout(rate: float = 0.1) -> Change:
+    """Dropout on what goes into the first hidden layer, in training only."""
+    return Change(
+        "input-dropout",
+        {"layers": {"first_hidden": {"insert_before": {"class_name": "Dropout", "config": {"rate": rate}}}}},
+        "A network that can't rely on any one input memorizes less (Srivastava et al. 2014).",
+        f"Drop {rate:g} of the inputs while training.",
+    )
+
+
+def last_layer_dropout(rate: float = 0.2) -> Change:
+    """Dropout behind the last hidden layer alone."""
+    return Change(
+        "last-layer-dropout",
+        {"layers": {"last_hidden": {"insert_after": {"class_name": "Dropout", "config": {"rate": rate}}}}},
+        "Where dropout everywhere underfits, dropout before the output alone may regularize enough.",
+        f"Insert dropout of {rate:g} behind the last hidden layer.",
+    )
+
+
+def add_l1(strength: float = 1e-4) -> Change:
+    """An L1 penalty on the kernels of every hidden layer."""
+    penalty = {"module": "keras.regularizers", "class_name": "L1", "config": {"l1": strength}, "registered_name": None}
+    return Change(
+        "add-l1",
+        {"layers": {"hidden": {"set": {"kernel_regularizer": penalty}}}},
+        "Weights that help little are drawn to 0 (Tibshirani 1996).",
+        f"Give the hidden layers' kernels an L1 penalty of {strength:g}.",
+    )
+
+
+def clip_each_gradient(norm: float = 1.0) -> Change:
+    """The gradient of each weight array clipped to a norm of its own."""
+    return Change(
+        "clip-each-gradient",
+        {"clipping": {"clipnorm": norm}},
+        "One steep layer can't throw its weights far off, and doesn't shorten the others' steps.",
+        f"Clip the norm of each layer's gradient to {norm:g}.",
+    )
+
+
+def techniques() -> dict[str, Callable[[], Change]]:
+    """Every technique by the name of its change.
+
+    Example:
+        >>> techniques()["max-norm"]().describe
+        "Bound the length of each hidden unit's weights by 3."
+    """
+    plain = (
+        *(cosine_schedule, one_cycle_schedule, exponential_schedule, label_smoothing, max_norm, input_noise),
+        *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient),
+    )
+    made: dict[str, Callable[[], Change]] = {make().name: make for make in plain}
+    for name in BELONGS:
+        made[fitting_activation(name).name] = lambda name=name: fitting_activation(name)
+    return made

@@ -1,0 +1,86 @@
+"""Edits of a recipe that depend on how long its training is, or on the loss that it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from goodfit.errors import InputError
+from goodfit.training.schedules import OneCycle
+from goodfit.values import Recipe
+from goodfit.values._json import plain
+
+WARM_UP = 20
+"""One in so many steps is the warm-up of a cosine schedule."""
+
+
+def over_training(recipe: Recipe, value: Mapping[str, Any], rows: int | None) -> Mapping[str, Any]:
+    """A schedule that spans the training of a recipe, as Keras serializes it.
+
+    Args:
+        recipe: whose epochs, batch size and learning rate count.
+        value: `kind`, one of `SCHEDULES`, and `times`, the highest rate over the recipe's own.
+        rows: training rows.
+
+    Raises:
+        InputError: an unknown kind, unknown rows, or a learning rate that is a schedule already.
+    """
+    kind = value.get("kind")
+    if kind not in SCHEDULES:
+        raise InputError(f"there is no schedule called {kind!r}.", f"There are {', '.join(SCHEDULES)}.")
+    if rows is None:
+        raise InputError("a schedule can't span a training of unknown length.", "Give apply(…, x=…).")
+    rate = dict(recipe.optimizer).get("config", {}).get("learning_rate")
+    if recipe.schedule is not None or not isinstance(rate, (int, float)):
+        raise InputError("the learning rate follows a schedule already.", "Propose another change.")
+    steps = recipe.epochs * math.ceil(rows / recipe.batch_size)
+    return plain(keras.optimizers.schedules.serialize(SCHEDULES[kind](rate * value.get("times", 1.0), steps)))
+
+
+def _cosine(peak: float, steps: int) -> Any:
+    warm = max(steps // WARM_UP, 1)
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 10, max(steps - warm, 1), warmup_target=peak, warmup_steps=warm
+    )
+
+
+SCHEDULES: Mapping[str, Any] = {
+    "cosine": _cosine,
+    "one-cycle": OneCycle,
+    "exponential": lambda peak, steps: keras.optimizers.schedules.ExponentialDecay(peak, steps, 0.01),
+}
+"""Kind -> a schedule of a highest rate and the steps of a training."""
+
+
+def smoothed(loss: Any, share: float) -> Any:
+    """A cross-entropy with smoothed labels, as Keras serializes it.
+
+    Args:
+        loss: as a recipe has it.
+        share: of the label that is spread over all classes, in (0, 1).
+
+    Raises:
+        InputError: a loss that has no labels to smooth.
+    """
+    made: Any = keras.losses.deserialize(dict(loss)) if isinstance(loss, Mapping) else loss
+    if isinstance(made, str):
+        try:
+            made = keras.losses.get(made)
+        except ValueError as problem:
+            raise InputError(f"{loss!r} is no loss of Keras's.", "Give one.") from problem
+    name = getattr(made, "name", None) or getattr(made, "__name__", "")
+    kinds = {
+        "binary_crossentropy": keras.losses.BinaryCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    }
+    if name not in kinds:
+        raise InputError(
+            f"the labels of the loss {name!r} can't be smoothed.",
+            "Smooth those of binary_crossentropy, or of categorical_crossentropy on one-hot targets.",
+        )
+    config = made.get_config() if isinstance(made, keras.losses.Loss) else {}
+    kept = {key: config[key] for key in ("from_logits", "reduction") if key in config}
+    return plain(keras.losses.serialize(kinds[name](**kept, label_smoothing=share)))
