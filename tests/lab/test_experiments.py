@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from goodfit import InputError
-from goodfit.lab import data, running
+from goodfit.lab import data, gallery, running
 from goodfit.lab.bench import Bench, interval
 from goodfit.lab.experiment import experiments, judged, together
-from goodfit.lab.experiments import normal_sigmoid
+from goodfit.lab.experiments import batch_sizes, normal_sigmoid
 from goodfit.lab.propagation import ACTIVATIONS, propagate
 from goodfit.stats import Interval
 
@@ -145,6 +145,60 @@ def test_data_are_looked_for_where_the_environment_says(tmp_path, monkeypatch):
     (tmp_path / "auto-mpg.csv").write_text("mpg\n")
     monkeypatch.setenv("GOODFIT_DATA", str(tmp_path))
     assert data.auto_mpg() == tmp_path / "auto-mpg.csv"
+
+
+def test_images_have_one_place_that_all_of_the_lab_reads(tmp_path, clothes, monkeypatch):
+    from goodfit.lab.faults import sources
+
+    monkeypatch.setenv("GOODFIT_DATA", str(tmp_path))
+    for load in (data.fashion_mnist, lambda: sources.load("shirts")):
+        with pytest.raises(InputError, match="dataset-fashion-mnist"):
+            load()
+    (tmp_path / "fashion-mnist").symlink_to(clothes)
+    assert data.fashion_mnist_folder() == tmp_path / "fashion-mnist"
+    (x, y), _ = data.fashion_mnist()
+    assert x.shape == (15_000, 784)
+    first = x[np.isin(y, (0, 2, 6))][0].reshape(14, 2, 14, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(sources.load("shirts").x[0], first.ravel(), atol=1e-6)
+
+
+def test_the_step_of_a_larger_batch_holds_more(bench):
+    recipe = bench.dense((8,))
+    x, y = bench.dataset.x, bench.dataset.y
+    held = [batch_sizes.step_memory(recipe.replace(batch_size=size), x, y) for size in (16, 128)]
+    assert 4 * 16 * 8 < held[0] < held[1]  # the hidden layer's activations alone are that much
+
+
+def test_the_gallery_is_made_of_the_results(tmp_path):
+    running.run(["underfit", "batch-sizes", "normal-sigmoid"], epochs=3, seeds=2, out=tmp_path / "results")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/old.png").write_bytes(b"")
+    assert gallery.write(tmp_path / "results", tmp_path / "docs") == ["underfit", "batch-sizes", "normal-sigmoid"]
+    page = (tmp_path / "docs/README.md").read_text()
+    for name in ("underfit", "batch-sizes", "normal-sigmoid"):
+        (experiment,) = running.choose([name])
+        assert experiment.claim in page
+        assert f"({name}.png)" in page
+        assert (tmp_path / f"docs/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "µs per epoch" not in page  # times are the machine's
+    assert "KiB per step" in page
+    assert not (tmp_path / "docs/old.png").exists()
+    assert gallery._cell("inf") == "∞"
+    with pytest.raises(InputError, match="goodfit lab run --all"):
+        gallery.write(tmp_path / "docs", tmp_path / "none")
+    (tmp_path / "docs/odd.json").write_text("[]")
+    with pytest.raises(InputError, match=r"odd\.json is no result"):
+        gallery.write(tmp_path / "docs", tmp_path / "none")
+
+
+def test_the_terminal_says_that_epochs_were_capped(tmp_path):
+    from typer.testing import CliRunner
+
+    from goodfit.cli.lab import lab
+
+    arguments = ["run", "normal-sigmoid", "--epochs", "3", "--seeds", "2", "--out", str(tmp_path)]
+    said = " ".join(CliRunner().invoke(lab, arguments).stdout.split())
+    assert "No arm was trained for more than 3 epochs; names and sentences tell the epochs" in said
 
 
 def test_the_command_line_lists_and_refuses():

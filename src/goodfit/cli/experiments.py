@@ -74,4 +74,8 @@ def run_experiments(
         with page() as console:
             for name, result in results.items():
                 console.print(Text.assemble((f"{name}: ", "bold"), f"{result.held}. ", result.finding))
+            if epochs is not None:
+                from goodfit.lab.page import capped
+
+                console.print(capped(epochs))
         say(f"{out / 'index.html'}")

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 TONES = {"held": "good", "partly": "attention", "did not hold": "bad", "undecided": "unknown"}
 
 
+def capped(epochs: int) -> str:
+    """What has to be said beside results whose arms were cut short.
+
+    Example:
+        >>> capped(4)
+        'No arm was trained for more than 4 epochs; names and sentences tell the epochs of the whole experiment.'
+    """
+    what = "names and sentences tell the epochs of the whole experiment"
+    return f"No arm was trained for more than {epochs} epochs; {what}."
+
+
 def page(results: Mapping[Experiment, Result], bench: Bench) -> str:
     """All results as one HTML page that loads nothing from anywhere.
 
@@ -43,7 +54,7 @@ def page(results: Mapping[Experiment, Result], bench: Bench) -> str:
         table=bench.dataset if on_table else None,
         seconds=sum(result.seconds for result in results.values()),
         epochs=sum(result.epochs for result in results.values()),
-        cap=bench.cap,
+        cap=None if bench.cap is None else capped(bench.cap),
     )
 
 

@@ -17,6 +17,8 @@ COLOURS = ("#0072B2", "#C24E00", "#007A5A", "#8F5A00", "#7A3E9D", "#B3261E", "#4
 """Of series, in turn; source as in `goodfit.plots.palette`."""
 MOST_POINTS = 400
 """Points of a line: longer ones are thinned."""
+MOST_BANDS = 6
+"""Lines of a chart that have bands; of more only the medians are drawn, for bands over bands can't be read."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ def line(
 ) -> Series:
     """The median over the first axis as a line, with the band from the lowest to the highest.
 
+    The line ends where fewer than half of the seeds still have a finite value: the median of the few that went on would
+    show another curve.
+
     Args:
         name: in the legend.
         y: shape (seeds, n) or (n,).
@@ -85,7 +90,7 @@ def line(
     """
     values = np.atleast_2d(np.asarray(y, dtype=np.float64))
     places = np.arange(1, values.shape[1] + 1) if x is None else np.asarray(x)
-    held = np.isfinite(values).any(axis=0)
+    held = np.isfinite(values).mean(axis=0) >= 0.5
     values, places = np.where(np.isfinite(values), values, np.nan)[:, held], places[held]
     step = max(1, len(places) // MOST_POINTS)
     values, places = values[:, ::step], places[::step]
@@ -133,7 +138,7 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
         marker = "o" if len(x) < 15 else None
         style = (0, (5, 1.5)) if series.dashed else "-"
         ax.plot(x, series.y, color=colour, linewidth=1.6, linestyle=style, marker=marker, markersize=4, label=label)
-        if series.low:
+        if series.low and len(chart.series) <= MOST_BANDS:
             ax.fill_between(x, series.low, series.high, color=colour, alpha=0.13, linewidth=0)
     for name, height in chart.references:
         ax.axhline(height, color=LIGHT["reference"], linewidth=1, linestyle=":", label=_plain(name))
@@ -149,6 +154,9 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
         ax.set_xscale("log")
     if chart.log_y and any(value > 0 for series in chart.series for value in series.y):
         ax.set_yscale("log")
+        heights = [value for series in chart.series for value in series.y if value > 0]
+        if max(heights) < 1e4 * min(heights):
+            _plain_ticks(ax)
     ax.set_title(_plain(chart.title), fontsize=10)
     ax.set_xlabel(_plain(chart.x_label))
     ax.set_ylabel(_plain(chart.y_label))
@@ -156,6 +164,18 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
         ax.legend(frameon=False, fontsize=8)
     _tidy(ax)
     return ax
+
+
+def _plain_ticks(ax: Axes) -> None:
+    """Write 3 and 0.5 at a logarithmic axis, not powers of ten."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Plain(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    ax.yaxis.set_major_formatter(Plain())
+    ax.yaxis.set_minor_formatter(Plain(labelOnlyBase=False))
 
 
 def _place(words: list[str], value: float | str) -> float:

@@ -3,9 +3,11 @@
 from typing import Literal
 
 from goodfit.lab.bench import Bench, interval, median, signed
-from goodfit.lab.experiment import Experiment, Result
+from goodfit.lab.experiment import Experiment, Held, Result, judged
 from goodfit.lab.figures import loss_chart
 
+CLOSE = 1.5
+"""Test over training error up to which the two are close together."""
 _ENDS: tuple[tuple[str, Literal["end", "best"]], ...] = (
     ("the last epoch", "end"),
     ("the best validation epoch", "best"),
@@ -18,12 +20,13 @@ def _measure(bench: Bench) -> Result:
     gain = interval(end, best)
     verdict = bench.diagnose(arm).verdict
     gap = median(bench.score(arm, "test")) / median(bench.score(arm, "train"))
-    held = "held" if verdict == "balanced" else "partly" if gap < 2 else "did not hold"
+    earlier = judged(gain) == "held"
+    close: Held = "held" if gap < CLOSE and not earlier else "did not hold" if gap > 2 * CLOSE and earlier else "partly"
     place = median(bench.curve(arm, "validation").argmin(axis=1) + 1)
     return Result(
-        held=held,
+        held=close,
         finding=(
-            f"The measured verdict is {verdict}: at the end the test error is {gap:.2f} times the training error. The "
+            f"At the end the test error is {gap:.2f} times the training error; the measured verdict is {verdict}. The "
             f"lowest validation error stands at epoch {place:.0f} (median); weights from there change the test error "
             f"by "
             f"{signed(gain)}."

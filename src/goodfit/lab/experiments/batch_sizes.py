@@ -1,11 +1,14 @@
 """Batch sizes from 8 to 256."""
 
+from typing import Any
+
 import numpy as np
 
 from goodfit.lab.bench import Bench, interval, median, signed
 from goodfit.lab.experiment import Experiment, Result, judged, together
 from goodfit.lab.figures import arms_chart, ranged
 from goodfit.plots.chart import Chart
+from goodfit.values import Recipe
 
 SIZES = (8, 16, 32, 64, 128, 256)
 
@@ -19,6 +22,7 @@ def _measure(bench: Bench) -> Result:
     slower = judged(interval(bench.score(arms[first], "train"), bench.score(arms[last], "train")), claimed="more")
     calmer = judged(interval(jumps[first], jumps[last]))
     seconds = {name: arm.seconds / max(arm.epochs, 1) * 1e6 for name, arm in arms.items()}
+    memory = {name: step_memory(arm.recipe, bench.dataset.x, bench.dataset.y) for name, arm in arms.items()}
     return Result(
         held=together([slower, calmer]),
         finding=(
@@ -27,7 +31,8 @@ def _measure(bench: Bench) -> Result:
             f"{ends[-1]:.3g}: a larger batch makes fewer steps. From one epoch to the next the validation error "
             f"moves by "
             f"{median(jumps[first]):.2g} and {median(jumps[last]):.2g} (difference "
-            f"{signed(interval(jumps[first], jumps[last]))})."
+            f"{signed(interval(jumps[first], jumps[last]))}). A step takes {memory[first] / 1024:.0f} KiB of memory "
+            f"with batches of {first}, {memory[last] / 1024:.0f} KiB with {last}, weights and optimizer state included."
         ),
         columns=(
             "batch size",
@@ -36,6 +41,7 @@ def _measure(bench: Bench) -> Result:
             "step of validation",
             "steps per epoch",
             "µs per epoch",
+            "KiB per step",
         ),
         rows=tuple(
             (
@@ -45,6 +51,7 @@ def _measure(bench: Bench) -> Result:
                 median(jumps[name]),
                 -(-len(bench.dataset.train) // int(name)),
                 seconds[name],
+                memory[name] / 1024,
             )
             for name, arm in arms.items()
         ),
@@ -61,7 +68,31 @@ def _measure(bench: Bench) -> Result:
                 log_x=True,
             ),
         ),
+        numbers={f"step_bytes_{name}": float(count) for name, count in memory.items()},
     )
+
+
+def step_memory(recipe: Recipe, x: np.ndarray, y: np.ndarray) -> int:
+    """Bytes of a compiled training step: weights and optimizer state before and after it, the batch, what lies between.
+
+    Args:
+        recipe: whose batch size counts.
+        x: rows, a batch of them at least.
+        y: their targets.
+
+    Returns:
+        the compiler's own figure for all of its buffers.
+    """
+    import jax
+
+    from goodfit.training import keras_internals, program, recipes
+
+    model: Any = recipes.compile_model(recipes.build(recipe, 0), recipe)
+    rows = (x[: recipe.batch_size], y[: recipe.batch_size].reshape(-1, 1))
+    keras_internals.build_for(model, rows)
+    step = jax.jit(model.train_step).lower(program.read_state(model), rows).compile()
+    held = step.memory_analysis()
+    return int(held.argument_size_in_bytes + held.output_size_in_bytes + held.temp_size_in_bytes)
 
 
 def _roughness(curves: np.ndarray) -> np.ndarray:

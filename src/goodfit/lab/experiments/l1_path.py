@@ -8,6 +8,9 @@ from goodfit.lab.figures import ranged
 from goodfit.plots.chart import Chart
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+THRESHOLDS = (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+"""λ of the soft threshold: Adam divides each gradient, that of a penalty too, by its size, and leaves a threshold as it
+is; so the same λ is another strength."""
 RATE = 0.001
 
 
@@ -16,7 +19,7 @@ def _measure(bench: Bench) -> Result:
 
     penalty = bench.train({f"penalty {s:g}": bench.dense((64, 64), l1=s, epochs=200) for s in STRENGTHS})
     threshold = bench.train(
-        {f"threshold {s:g}": bench.dense((64, 64), constraint=SoftThreshold(RATE * s), epochs=200) for s in STRENGTHS}
+        {f"threshold {s:g}": bench.dense((64, 64), constraint=SoftThreshold(RATE * s), epochs=200) for s in THRESHOLDS}
     )
     arms = {**penalty, **threshold}
     zeros = {name: _share(arm, 0.0) for name, arm in arms.items()}
@@ -31,8 +34,8 @@ def _measure(bench: Bench) -> Result:
             f"Under Adam a penalty leaves {max(median(zeros[n]) for n in penalty):.1%} exact zeros at any strength, "
             f"though up "
             f"to {max(median(tiny[n]) for n in penalty):.0%} of the weights are below 0.001. The soft threshold leaves "
-            f"{grow[0]:.0%} to {grow[-1]:.0%}; at {strongest.split()[1]} the test error is "
-            f"{median(bench.score(arms[strongest])):.3g}."
+            f"{grow[0]:.0%} to {grow[-1]:.0%} exact zeros (λ from {THRESHOLDS[0]:g} to {THRESHOLDS[-1]:g}); at "
+            f"{strongest.split()[1]} the test error is {median(bench.score(arms[strongest])):.3g}."
         ),
         columns=("L1", "exact zeros", "below 0.001", f"training {bench.unit}", "test"),
         rows=tuple(
@@ -47,7 +50,7 @@ def _measure(bench: Bench) -> Result:
                 (
                     ranged("penalty, exactly 0", STRENGTHS, [zeros[n] for n in penalty]),
                     ranged("penalty, below 0.001", STRENGTHS, [tiny[n] for n in penalty]),
-                    ranged("soft threshold, exactly 0", STRENGTHS, [zeros[n] for n in threshold]),
+                    ranged("soft threshold, exactly 0", THRESHOLDS, [zeros[n] for n in threshold]),
                 ),
                 log_x=True,
             ),
@@ -57,7 +60,7 @@ def _measure(bench: Bench) -> Result:
                 bench.unit,
                 (
                     ranged("penalty", STRENGTHS, [bench.score(a) for a in penalty.values()]),
-                    ranged("soft threshold", STRENGTHS, [bench.score(a) for a in threshold.values()]),
+                    ranged("soft threshold", THRESHOLDS, [bench.score(a) for a in threshold.values()]),
                 ),
                 log_x=True,
             ),
