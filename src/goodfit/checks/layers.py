@@ -314,7 +314,7 @@ def poor_initialization(case: Case) -> Finding:
     return clear(slug, "The first weights pass signals of much the same size through all layers.", evidence)
 
 
-@check("large-weights")
+@check("large-weights", explains=(*_STUCK, "unstable", "diverged"))
 def large_weights(case: Case) -> Finding:
     """The weights of a hidden layer are, or grew, far larger than a sensible draw.
 

@@ -9,7 +9,8 @@ import numpy as np
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
 from goodfit.checks.reading import Reading, Series
-from goodfit.values import Evidence, Finding
+from goodfit.checks.reruns import HIGHER, LOWER, best_rerun
+from goodfit.values import Change, Evidence, Finding
 
 
 def count_seeds(count: int, of: int) -> str:
@@ -143,8 +144,7 @@ def not_learning(case: Case) -> Finding:
             "boosting: these inputs may not tell the target."
         )
     changes = [
-        remedies.raise_learning_rate(),
-        remedies.lower_learning_rate(),
+        *_rates_to_try(case),
         remedies.standardize_inputs(),
         remedies.do(
             "check-pairs",
@@ -163,6 +163,16 @@ def _fall(curve: Series, ratios: bool) -> float:
     if (steady and not (by_value or by_level)) or curve.first <= curve.lowest:
         return 0.0
     return (curve.first - curve.lowest) / max(abs(curve.first), curve.noise, 1e-300) if ratios else 1.0
+
+
+def _rates_to_try(case: Case) -> list[Change]:
+    """Another learning rate: the one first that was measured to gain, the higher one where none was tried."""
+    higher, lower = best_rerun(case, HIGHER), best_rerun(case, LOWER)
+    up, down = remedies.raise_learning_rate(), remedies.lower_learning_rate()
+    if higher is None or lower is None:
+        return [up, down]
+    up, down = remedies.raise_learning_rate(higher[0]), remedies.lower_learning_rate(lower[0])
+    return [up, down] if higher[1] >= lower[1] else [down, up]
 
 
 def _still_falling(curve, reading) -> bool:
@@ -240,7 +250,7 @@ def unstable(case: Case) -> Finding:
             f"Validation loss wanders: at its best epoch it was {best:.0%} lower than where the training ended, "
             "without a rise that would make it overfitting."
         )
-        changes = [changes[0], remedies.early_stopping(), *changes[1:]]
+        changes = [remedies.early_stopping(), *changes]
         return found("unstable", "medium", message, evidence, changes)
     if thresholds.UNSTABLE_SEED_SHARE <= share < thresholds.DIVERGED_SHARE:
         message = f"{int(reading.diverged.sum())} of {n} seeds diverged and the others did not."
