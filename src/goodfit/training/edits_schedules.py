@@ -28,7 +28,7 @@ def over_training(recipe: Recipe, value: Mapping[str, Any], rows: int | None) ->
     Raises:
         InputError: an unknown kind, unknown rows, or a learning rate that is a schedule already.
     """
-    kind = value.get("kind")
+    kind = str(value.get("kind"))
     if kind not in SCHEDULES:
         raise InputError(f"there is no schedule called {kind!r}.", f"There are {', '.join(SCHEDULES)}.")
     if rows is None:

@@ -91,7 +91,7 @@ def step_memory(recipe: Recipe, x: np.ndarray, y: np.ndarray) -> int:
     rows = (x[: recipe.batch_size], y[: recipe.batch_size].reshape(-1, 1))
     keras_internals.build_for(model, rows)
     step = jax.jit(model.train_step).lower(program.read_state(model), rows).compile()
-    held = step.memory_analysis()
+    held: Any = step.memory_analysis()
     return int(held.argument_size_in_bytes + held.output_size_in_bytes + held.temp_size_in_bytes)
 
 
