@@ -230,6 +230,8 @@ class Proof:
         """Of the changes that no finding asked for, those that this model allows: the others would only be noise."""
         fitting = []
         for change in changes:
+            if change is ZERO_BIASES and not _biased(self.own.recipe.model):
+                continue
             try:
                 apply(self.own.recipe, change)
             except InputError:
@@ -410,6 +412,24 @@ class Proof:
             high=interval.high,
             spread=tuple(float(value) for value in losses.mean(axis=1)),
         )
+
+
+def _biased(part: Any) -> bool:
+    """Whether a model's configuration has biases that start elsewhere than at zero.
+
+    Example:
+        >>> start = {"class_name": "Constant", "config": {"value": -3.0}}
+        >>> _biased({"layers": [{"bias_initializer": start}]}), _biased({"bias_initializer": {"class_name": "Zeros"}})
+        (True, False)
+    """
+    if isinstance(part, (list, tuple)):
+        return any(_biased(item) for item in part)
+    if not isinstance(part, Mapping):
+        return False
+    start = part.get("bias_initializer")
+    if isinstance(start, Mapping) and start.get("class_name") != "Zeros":
+        return start.get("class_name") != "Constant" or bool((start.get("config") or {}).get("value"))
+    return any(_biased(item) for item in part.values())
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
