@@ -178,6 +178,8 @@ def train(
         trials: tuple[Trial, ...] = (Trial(run, diagnosis),)
         interrupted = run.outcome == "interrupted"
         if proof is not None and limits is not None and not interrupted:
+            from goodfit.api import improving_stage
+
             try:
                 mended = improving_stage.mend(proof, dataset, first, trials[0], limits, report)
             except KeyboardInterrupt:
@@ -187,6 +189,7 @@ def train(
                 about |= mended.about
         place = max(place for place, trial in enumerate(trials) if trial.kept)
         run = trials[place].run
+        assert isinstance(run, FitResult)
         kept = Predictor(preparation, about, lambda: run.model)
         looks = 0
         scores: tuple[Score, ...] = ()
