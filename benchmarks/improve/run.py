@@ -1,11 +1,16 @@
-"""What `improve` promises, measured: speed, and how often pure noise is called improved.
+"""What `improve` promises, measured: speed, pure noise, repair of planted faults, and other searches beside it.
 
     python benchmarks/improve/run.py speed              # 12 changes, 8 seeds, 700 epochs on Auto MPG, all compiled anew
     python benchmarks/improve/run.py noise --limit 20   # 20 more studies of pure noise; goes on where it stopped
+    python benchmarks/improve/run.py repair --folder build/faults --limit 10   # 10 more faulty trainings
+    python benchmarks/improve/run.py rivals --folder build/faults --limit 2    # 2 more; needs pip install optuna
     python benchmarks/improve/run.py table              # writes benchmarks/improve/table.md from what was measured
 
 `speed` trains every arm to its end (no racing), so that 12 changes are 67,200 epochs beside the baseline's 5,600.
 `noise` draws inputs and a target that have nothing to do with one another; a study is wrong where it says improved.
+`repair` mends trainings of the fault lab's scored datasets (`goodfit lab faults --out build/faults` makes the folder)
+and compares with their healthy twins. `rivals` searches the same changes at random and with Optuna's TPE, at equal
+steps.
 Models of other kinds, edited or refused by name, are `tests/api/test_improving.py`.
 """
 
@@ -105,15 +110,35 @@ def table() -> None:
         done = results["noise"]
         wrong, kept = sum(one["improved"] for one in done), sum(bool(one["kept"]) for one in done)
         lines.append(f"- pure noise: improved in {wrong} of {len(done)} studies; a change was kept in {kept}")
+    if results.get("repair"):
+        import repair
+
+        lines += repair.lines(results["repair"])
+    if results.get("rivals"):
+        import rivals
+
+        lines += rivals.lines(results["rivals"])
+        rivals.draw(results["rivals"], HERE / "rivals.png")
     (HERE / "table.md").write_text("\n".join([*lines, ""]))
+
+
+def of_the_lab(what: str, folder: Path, limit: int) -> None:
+    """So many more trainings of the fault lab, mended, or searched in other ways too."""
+    import importlib
+
+    importlib.import_module(what).run(folder, limit, _known(), _keep)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("speed", "noise", "table"))
+    parser.add_argument("what", choices=("speed", "noise", "repair", "rivals", "table"))
     parser.add_argument("--limit", type=int, default=STUDIES)
+    parser.add_argument("--folder", type=Path, default=HERE.parent.parent / "build" / "faults")
     given = parser.parse_args()
-    {"speed": speed, "noise": lambda: noise(given.limit), "table": table}[given.what]()
+    if given.what in ("repair", "rivals"):
+        of_the_lab(given.what, given.folder, given.limit)
+    else:
+        {"speed": speed, "noise": lambda: noise(given.limit), "table": table}[given.what]()
 
 
 if __name__ == "__main__":
