@@ -41,6 +41,14 @@ def test_unscaled_inputs(make):
     assert rms.value == pytest.approx(np.sqrt((x[data.train] ** 2).mean(axis=0)).max(), rel=1e-6)
 
 
+def test_pixels_that_hardly_vary_at_the_edges_do_no_harm(make):
+    x = np.random.default_rng(0).random((400, 64)).astype(np.float32)
+    x[:, :8] *= 0.001
+    found = make.finding("unscaled-inputs", make.healthy(), make.dataset(x=x))
+    assert found.status == "clear"
+    assert found.evidence[1].value > found.evidence[1].threshold
+
+
 def test_raw_pixels_up_to_16_do_no_harm(make):
     x = np.random.default_rng(0).integers(0, 17, size=(400, 64)).astype(np.float32)
     assert make.finding("unscaled-inputs", make.healthy(), make.dataset(x=x)).status == "clear"
