@@ -13,7 +13,7 @@ import time as clock
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -188,8 +188,7 @@ def train(
                 trials, trained = mended.trials, mended.trained
                 about |= mended.about
         place = max(place for place, trial in enumerate(trials) if trial.kept)
-        run = trials[place].run
-        assert isinstance(run, FitResult)
+        run = cast(FitResult, trials[place].run)
         kept = Predictor(preparation, about, lambda: run.model)
         looks = 0
         scores: tuple[Score, ...] = ()
