@@ -50,7 +50,8 @@ def unscaled_inputs(case: Case) -> Finding:
 
     Detected: over the training rows, the largest root mean square of an input exceeds `INPUT_RMS`, or the largest
     standard deviation exceeds the smallest by more than `INPUT_SCALE_SPREAD` (inputs that never vary left out; columns
-    of 0 and 1 only count for the former; where all inputs lie within -1 and 1, as pixels do, they are of one unit).
+    of 0 and 1 only count for the former; of more than `MANY_INPUTS` inputs the least varying `EDGE_SHARE` is left out,
+    as are the pixels at the edges of images).
     Clear where a normalizing layer stands first in the model.
 
     Why it matters: one learning rate has to serve all weights; with inputs of different scales it is too high for
@@ -74,8 +75,8 @@ def unscaled_inputs(case: Case) -> Finding:
         return not_applicable(slug, "no input is finite in all rows.")
     largest = int(np.argmax(np.where(usable, rms, -1.0)))
     varying = usable & (sd > 1e-12 * np.maximum(rms, 1e-300)) & ~binary
-    one_unit = bool((np.abs(x[:, usable]) <= 1.0).all())
-    spread = float(sd[varying].max() / sd[varying].min()) if varying.any() else 1.0
+    share = thresholds.EDGE_SHARE if varying.sum() > thresholds.MANY_INPUTS else 0.0
+    spread = float(sd[varying].max() / np.quantile(sd[varying], share)) if varying.any() else 1.0
     evidence = [
         Evidence("largest root mean square of an input", float(rms[largest]), thresholds.INPUT_RMS, ">"),
         Evidence("largest over smallest standard deviation", spread, thresholds.INPUT_SCALE_SPREAD, ">"),
@@ -85,7 +86,7 @@ def unscaled_inputs(case: Case) -> Finding:
         return clear(slug, f"The model's first layer ({layer}) scales its inputs.", evidence)
     if rms[largest] > thresholds.INPUT_RMS:
         message = f"The input {_name(dataset, largest)} is far from unit scale (root mean square {rms[largest]:.3g})."
-    elif spread > thresholds.INPUT_SCALE_SPREAD and not one_unit:
+    elif spread > thresholds.INPUT_SCALE_SPREAD:
         message = f"The inputs' scales differ by a factor of {spread:.3g}: one learning rate can't serve all of them."
     else:
         return clear(slug, "The inputs are of similar scale, near 1.", evidence)

@@ -197,6 +197,13 @@ INPUT_SCALE_SPREAD: Final = 100.0
 """Largest over smallest standard deviation of the inputs (ratio): the curvatures along them differ by its square, which
 sets the number of steps of gradient descent (LeCun et al. 1998, section 4.3). The number is provisional."""
 
+MANY_INPUTS: Final = 30
+"""Inputs from which some that hardly vary are to be expected, such as the pixels at the edges of images (inputs).
+Provisional."""
+
+EDGE_SHARE: Final = 0.25
+"""Share of so many inputs that may be such (ratio). Provisional."""
+
 TARGET_MEAN: Final = 5.0
 """Distance of a regression target's mean from 0, in its standard deviations. Provisional."""
 
