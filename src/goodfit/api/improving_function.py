@@ -103,7 +103,7 @@ def improve_function(
             budget=budget,
             cost=lambda _, count: count,
             rounds=rounds,
-            **({} if workers is None else {"each": workers.each}),
+            **({} if workers is None else {"each": workers.each}),  # pyright: ignore[reportArgumentType]
             report=report,
         )
         if ladder.interrupted:

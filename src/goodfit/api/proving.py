@@ -222,7 +222,7 @@ class Proof:
             budget=budget,
             rounds=rounds,
             racing=racing,
-            **({} if self.workers is None else {"each": self.workers.each}),
+            **({} if self.workers is None else {"each": self.workers.each}),  # pyright: ignore[reportArgumentType]
             report=self.report,
         )
 
