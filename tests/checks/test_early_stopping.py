@@ -69,3 +69,10 @@ def test_a_loss_far_above_chance_that_does_not_arrive_there_is_not_learning(make
         make.fall(60, start=30, time=12), make.fall(60, start=30, time=12), measurements={"chance_loss": 1.0}
     )
     assert diagnose(soon).verdict == "unfinished"
+
+
+def test_a_kept_epoch_that_is_the_last_one_excuses_no_rise() -> None:
+    rising = log(60, kept_epoch=np.array([59]))
+    assert diagnose(rising).verdict == "overfitting"
+    best = int(np.argmin(RISING))
+    assert diagnose(log(60, kept_epoch=np.array([best]))).verdict == "balanced"

@@ -163,7 +163,7 @@ class Reading:
         validation: likewise.
         diverged: shape (seeds,), see `diverged` in the checks.
         kept: for each seed, where on the axis the weights that count were reached: the kept epoch, else the last one.
-        restored: for each seed, whether the kept epoch is known, or the log ends as early stopping leaves it.
+        restored: for each seed, whether the best epoch was kept, or the log ends as early stopping leaves it.
         stopped: for each seed, whether the run stopped by itself, or the log ends so.
         patience: the patience that the log's end suggests, where nothing else tells of early stopping.
         chance: the loss of predicting the mean or the prior, or what stands for it.
@@ -280,7 +280,7 @@ def read(run: Run) -> Reading:
         last = max((c.t[-1] for c in (train[s], validation[s]) if c is not None and len(c.t)), default=None)
         kept[s] = kept[s] if last is None else last
         if run.kept_epoch is not None and 0 <= (index := int(run.kept_epoch[s])) < len(axis):
-            kept[s], restored[s] = axis[index], True
+            kept[s], restored[s] = axis[index], index < len(axis) - 1 or _restores(run)
 
     stopped = np.array([outcome == "stopped" for outcome in run.outcomes], dtype=bool)
     patience = _patience(run, validation)
@@ -337,6 +337,11 @@ def _without_penalties(run: Run) -> str | None:
         if all(part in run.curves and not np.isnan(run.curves[part]).all() for part in (name, f"val_{name}")):
             return name
     return None
+
+
+def _restores(run: Run) -> bool:
+    """Whether the best epoch's weights were asked for: a kept epoch that is the last one says nothing of it."""
+    return run.recipe is not None and run.recipe.early_stopping is not None and run.recipe.early_stopping.restore_best
 
 
 def _patience(run: Run, validation: tuple[Series | None, ...]) -> int | None:
