@@ -47,5 +47,5 @@ def rerun_gain(case: Case, arm: str) -> float | None:
 
 def best_rerun(case: Case, arms: dict[str, float]) -> tuple[float, float] | None:
     """The factor and the gain of the arm that gains most; `None` where none of them was measured."""
-    gains = [(gain, factor) for arm, factor in arms.items() if (gain := rerun_gain(case, arm)) is not None]
-    return max(gains)[::-1] if gains else None
+    gains = [(factor, gain) for arm, factor in arms.items() if (gain := rerun_gain(case, arm)) is not None]
+    return max(gains, key=lambda known: known[1]) if gains else None

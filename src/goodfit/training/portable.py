@@ -58,8 +58,7 @@ def _settings() -> dict[str, Any]:
         "floatx": keras.config.floatx(),
         "epsilon": keras.config.epsilon(),
         "image_data_format": keras.config.image_data_format(),
-        "jax_enable_x64": jax.config.jax_enable_x64,
-        "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,
+        **{name: getattr(jax.config, name) for name in ("jax_enable_x64", "jax_default_matmul_precision")},
     }
 
 

@@ -192,7 +192,11 @@ def run_of(case: Mapping[str, Any], view: View) -> Run:
     if view == "curves":
         return Run(curves={name: curves[name] for name in ("loss", "val_loss")}, epoch=epoch)
     known = {**case["measurements"], **(case["reruns"] if view == "measured" else {})}
-    infinite = {name for name, value in known.items() if value is None and name.startswith("rerun_")}
+    measured = {
+        name: float("inf") if value is None else float(value)
+        for name, value in known.items()
+        if value is not None or name.startswith("rerun_")  # an arm that ended not finite
+    }
     sampled = case.get("signals") or {"signals": {}, "layers": (), "epochs": ()}
     signals = {
         name: np.array(values, dtype=np.float64)  # None becomes NaN
@@ -207,11 +211,7 @@ def run_of(case: Mapping[str, Any], view: View) -> Run:
         seeds=(shown["seed"],),
         outcomes=(shown["outcome"],),
         kept_epoch=None if shown["kept_epoch"] is None else np.array([shown["kept_epoch"]]),
-        measurements={
-            name: np.inf if name in infinite else value
-            for name, value in known.items()
-            if value is not None or name in infinite
-        },
+        measurements=measured,
         recipe=Recipe.from_dict(shown["recipe"]),
         task=rows_of(case).task,
         name=case["name"],
