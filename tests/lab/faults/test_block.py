@@ -57,6 +57,7 @@ def test_the_subset_of_ci_trains_labels_and_scores(tmp_path):
     (block,) = Folder(tmp_path).read()
     assert sum(case["kept"] for case in block["cases"]) >= 20
     report = score.score([block])
-    assert len(report.scores) == 2
+    assert [scores.view for scores in report.scores] == ["curves", "everything", "measured"]
+    assert all("rerun_same_val_loss" in case["reruns"] for case in block["cases"])
     shown = next(case for case in block["cases"] if case["planted"] == "nonfinite-inputs")
     assert shown["run"]["outcome"] == "nonfinite"
