@@ -104,6 +104,7 @@ def test_every_option_of_train_reaches_the_api(api, monkeypatch):
         "--thousands": ".",
         "--encoding": "cp1252",
         "--sheet": "second",
+        "--budget": "60s",
     }
     repeated = [
         "--na",
@@ -119,12 +120,16 @@ def test_every_option_of_train_reaches_the_api(api, monkeypatch):
         "--drop",
         "d",
     ]
-    result = invoke("train", "t.csv", "--target", "mpg", *sum(options.items(), ()), *repeated, "--overwrite", "--json")
+    result = invoke(
+        "train", "t.csv", "--target", "mpg", *sum(options.items(), ()), *repeated, "--overwrite", "--improve", "--json"
+    )
     assert result.exit_code == 0, result.stderr
     assert callable(asked.pop("report"))
     assert asked.pop("command") == "goodfit train 'my table.csv'"
     assert asked == {
         "table": "t.csv",
+        "improve": True,
+        "budget": "60s",
         "target": "mpg",
         "task": "regression",
         "group": "maker",
