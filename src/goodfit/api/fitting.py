@@ -12,7 +12,7 @@ import numpy as np
 
 from goodfit.api.result import FitResult
 from goodfit.errors import InputError
-from goodfit.values import EarlyStopping, Recipe, Report, Run, silent
+from goodfit.values import Recipe, Report, Run, silent
 
 if TYPE_CHECKING:
     from goodfit.training.engine import EngineResult
@@ -235,17 +235,13 @@ def _asked(model: Any) -> dict[str, Any] | None:
 def _described(model: Any, asked: dict[str, Any] | None, arguments: dict[str, Any], stopping: Any) -> Recipe | None:
     """The recipe, which the checks of the setup read; `None` where rows come in batches of a size that is not known."""
     from goodfit.training import own_model
+    from goodfit.training.seeds import early_stopping_of
 
     if asked is None or not hasattr(arguments["x"], "shape"):
         return None
     kept = None
     if stopping is not None and stopping.monitor.startswith("val_"):
-        kept = EarlyStopping(
-            int(stopping.patience),
-            stopping.monitor,
-            abs(float(stopping.min_delta)),
-            bool(stopping.restore_best_weights),
-        )
+        kept = early_stopping_of(stopping)
     try:
         return own_model.described(model, asked, arguments["batch_size"] or 32, arguments["epochs"], kept)
     except Exception:  # a layer of the user's own without a configuration
@@ -256,7 +252,9 @@ def _early_stopping(callbacks: Any) -> Any:
     """The callback of Keras that stops early, where there is just one."""
     import keras
 
-    given = callbacks if isinstance(callbacks, (list, tuple)) else getattr(callbacks, "callbacks", [callbacks])
+    from goodfit.training import keras_internals
+
+    given = keras_internals.listed(callbacks)
     found = [callback for callback in given if isinstance(callback, keras.callbacks.EarlyStopping)]
     return found[0] if len(found) == 1 else None
 

@@ -22,12 +22,6 @@ _LOSSES = {
     "sparse_categorical_crossentropy": "classes",
 }
 """The losses that baselines can be compared in."""
-_BASELINES = {
-    "mean": "chance_loss",
-    "prior": "chance_loss",
-    "linear": "linear_loss",
-    "gradient boosting": "boosting_loss",
-}
 
 
 def probed(run: Run, model: Any, arguments: Mapping[str, Any], report: Report) -> tuple[Run, Dataset | None]:
@@ -111,8 +105,7 @@ def _headroom(dataset: Dataset) -> dict[str, float]:
     if len(dataset.classes) and len(np.unique(dataset.y[train])) < 2:
         return {}
     smaller = dataclasses.replace(dataset, x=x, train=train)
-    predictions = tables.baselines(smaller)
-    return {_BASELINES[name]: tables.loss(smaller, "validation", made) for name, made in predictions.items()}
+    return tables.baseline_losses(smaller, tables.baselines(smaller))
 
 
 def _loss_name(model: Any) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from goodfit.api.predictor import Predictor
 from goodfit.api.result import FitResult, TableStudy
-from goodfit.api.table_stages import MEASURED, baseline_losses, check_sanity, look_once, stage, train_network
+from goodfit.api.table_stages import MEASURED, check_sanity, look_once, stage, train_network
 from goodfit.errors import InputError, Interrupted
 from goodfit.values import Dataset, Progress, Report, Score, Trial, silent
 
@@ -151,7 +151,7 @@ def train(
     with stage("baselines", report) as say:
         baselines = tables.baselines(dataset, seed=seed)
         fitted = min(len(dataset.train), MOST_ROWS)
-        measurements = baseline_losses(dataset, baselines)
+        measurements = tables.baseline_losses(dataset, baselines)
         losses = ", ".join(f"{model} {measurements[key]:.3g}" for key, model in MEASURED.items() if key in measurements)
         say(f"validation loss: {losses}" + (f" (fitted to {fitted} rows)" if fitted < len(dataset.train) else ""))
     from goodfit.training import networks

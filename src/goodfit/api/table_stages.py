@@ -22,12 +22,6 @@ MEASURED = {"chance_loss": "chance", "linear_loss": "linear", "boosting_loss": "
 """Name of each baseline's validation loss in `Run.measurements` -> what to call it."""
 BEFORE = "network before"
 """The model of a `Score` that is the network before its changes."""
-_BASELINE_OF = {
-    "mean": "chance_loss",
-    "prior": "chance_loss",
-    "linear": "linear_loss",
-    "gradient boosting": "boosting_loss",
-}
 
 
 @contextlib.contextmanager
@@ -37,15 +31,6 @@ def stage(name: str, report: Report) -> Iterator[Any]:
     report(Progress(name))
     yield said.append
     report(Progress(name, text=said[-1] if said else "", finished=True))
-
-
-def baseline_losses(dataset: Dataset, baselines: Mapping[str, Any]) -> dict[str, float]:
-    """The validation loss of each baseline, under its name in `Run.measurements`."""
-    from goodfit import tables
-
-    return {
-        _BASELINE_OF[model]: tables.loss(dataset, "validation", predictions) for model, predictions in baselines.items()
-    }
 
 
 def check_sanity(recipe: Recipe, dataset: Dataset, members: Sequence[int], chance: float, report: Report) -> float:

@@ -49,10 +49,10 @@ def unscaled_inputs(case: Case) -> Finding:
     """The inputs are far from unit scale, or of very different scales.
 
     Detected: over the training rows, the largest root mean square of an input exceeds `INPUT_RMS`, or the largest
-    standard deviation exceeds the smallest by more than `INPUT_SCALE_SPREAD` (inputs that never vary left out; columns
-    of 0 and 1 only count for the former; of more than `MANY_INPUTS` inputs the least varying `EDGE_SHARE` is left out,
-    as are the pixels at the edges of images).
-    Clear where a normalizing layer stands first in the model.
+    standard deviation exceeds the smallest by more than `INPUT_SCALE_SPREAD` (inputs that never vary left out;
+    columns of 0 and 1 only count for the former; of more than `MANY_INPUTS` inputs the least varying `EDGE_SHARE`
+    is left out, as are the pixels at the edges of images). Clear where a normalizing layer stands first in the
+    model.
 
     Why it matters: one learning rate has to serve all weights; with inputs of different scales it is too high for
     some and too low for others, and large inputs make large first steps, dead units and divergence.

@@ -81,19 +81,13 @@ def _most_promising(case: Case) -> list[Change]:
     raise_rate, epochs = remedies.raise_learning_rate(3.0), remedies.more_epochs()
     changes = [raise_rate, epochs, remedies.wider(), _less_regularization()]
     known, reading = case.run.measurements, case.reading
-    factors = {**HIGHER, **LOWER}
-    tried_in_full = {arm: gain for arm in (*factors, "twice") if (gain := rerun_gain(case, arm)) is not None}
+    tried_in_full = {arm: gain for arm in (*HIGHER, *LOWER, "twice") if (gain := rerun_gain(case, arm)) is not None}
     if tried_in_full:
         best = max(tried_in_full, key=lambda arm: tried_in_full[arm])
         if tried_in_full[best] >= rerun_needed(case):
-            first = (
-                epochs
-                if best == "twice"
-                else remedies.raise_learning_rate(factors[best])
-                if best in HIGHER
-                else remedies.lower_learning_rate(factors[best])
-            )
-            return [first, *(change for change in changes[2:])]
+            by_arm = {arm: remedies.raise_learning_rate(factor) for arm, factor in HIGHER.items()}
+            by_arm |= {arm: remedies.lower_learning_rate(factor) for arm, factor in LOWER.items()} | {"twice": epochs}
+            return [by_arm[best], *changes[2:]]
         return [*changes[2:], epochs, raise_rate]
     now, same, tenfold = (
         known.get(name, math.nan) for name in ("end_train_loss", "onward_same_loss", "onward_tenfold_loss")
@@ -116,16 +110,17 @@ def overfitting(case: Case) -> Finding:
     """The network fits its training rows at the cost of the others.
 
     Detected: in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at least
-    `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training loss
-    went on falling. Or it rose by as much within its noise (`BEST_EPOCH_Z`), the lowest logged
-    validation loss lies `BEST_EPOCH_GAIN` below the level at the end, and that lies above training loss by more than
-    `HELD_BACK_GAP` of itself. Not where the best epoch's weights were kept. (2) Gap: where baselines are known, the
-    better one's validation loss beats the network's by `UNDERFITTING_GAIN` and a standard error of the validation rows'
-    mean loss (`LOSS_VARIANCE`) while the network fits its training rows better than that; where none does better, a gap
-    is the price of this table. Where no baseline is known, the validation loss at the weights that count lies above the
-    training loss by more than `GAP_SHARE` of itself (`GAP_SHARE_KEPT` where the best epoch was kept) and more than
-    `GAP_OVER_CHANCE` of chance. (3) Memorized: the validation loss is no better than a measured chance while the
-    training loss is below `MEMORIZED` of it.
+    `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training
+    loss went on falling. Or it rose by as much and fewer errors, the lowest logged validation loss lies
+    `BEST_EPOCH_GAIN` and `BEST_EPOCH_Z` deviations of the noise below the level at the end, and that lies above
+    training loss by more than `HELD_BACK_GAP` of itself. Not where the best epoch's weights were kept. (2) Gap:
+    where baselines are known, the better one's validation loss beats the network's by `UNDERFITTING_GAIN` and
+    `BASELINE_Z` standard errors of the validation rows' mean loss (`LOSS_VARIANCE`) while the network fits its
+    training rows better than that; where none does better, a gap is the price of this table. Where no baseline is
+    known, the validation loss at the weights that count lies above the training loss by more than `GAP_SHARE` of
+    itself (`GAP_SHARE_KEPT` where the best epoch was kept) and more than `GAP_OVER_CHANCE` of chance. (3)
+    Memorized: the validation loss is no better than a measured chance while the training loss is below `MEMORIZED`
+    of it.
 
     Why it matters: what the network learned last does not hold for new rows.
 
@@ -151,6 +146,7 @@ def overfitting(case: Case) -> Finding:
     evidence = [
         Evidence("gain of stopping at the lowest validation loss", rise, thresholds.RELEVANT_GAIN, ">"),
     ]
+    risen = [remedies.early_stopping(), remedies.add_dropout(), remedies.add_l2(), remedies.narrower()]
     if rise >= thresholds.RELEVANT_GAIN and rise_z >= needed_z and fell >= thresholds.SEED_SHARE:
         evidence.insert(1, Evidence("the rise over its error", min(rise_z, 100.0), needed_z, ">"))
         message = (
@@ -158,8 +154,7 @@ def overfitting(case: Case) -> Finding:
             "epochs after it only fitted the training rows."
         )
         severity = "high" if rise >= 0.2 else "medium"
-        changes = [remedies.early_stopping(), remedies.add_dropout(), remedies.add_l2(), remedies.narrower()]
-        return found("overfitting", severity, message, evidence, changes)
+        return found("overfitting", severity, message, evidence, risen)
 
     best = float(np.median([f.best for f in fits]))
     apart = reading.relative(gap, validation) > thresholds.HELD_BACK_GAP
@@ -169,8 +164,7 @@ def overfitting(case: Case) -> Finding:
             f"At its best epoch validation loss was {best:.0%} lower than where the training ended, and training loss "
             "lies below it: that epoch's weights should have been kept."
         )
-        changes = [remedies.early_stopping(), remedies.add_dropout(), remedies.add_l2(), remedies.narrower()]
-        return found("overfitting", "medium", message, evidence, changes)
+        return found("overfitting", "medium", message, evidence, risen)
     kept = float(np.mean(reading.restored[list(reading.good)])) > 0.5
     baseline = best_baseline(case)
     behind = reading.gain(validation, baseline[1]) if baseline else math.nan

@@ -91,12 +91,11 @@ def not_learning(case: Case) -> Finding:
     """The training loss never got clearly below chance.
 
     Detected: the lowest level that training (or validation) loss reaches gains less than `NOT_LEARNING_GAIN` over the
-    chance loss, in the median over seeds, and the loss is not still falling by a relevant amount and towards less than
-    chance. Where chance was
-    not measured, the first epoch's loss stands for it, and a fall counts only where it is more than the noise
-    (`LEARNED_Z`); for a loss that is somewhere negative, which has no floor to measure a gain from, that alone is asked
-    for. A curve that starts at a low loss might be one that learned all in its first epoch, so an accuracy of more
-    than 0.8 answers not-applicable.
+    chance loss, in the median over seeds, and the loss is not still falling by a relevant amount and towards less
+    than chance. Where chance was not measured, the first epoch's loss stands for it, and a fall counts only where
+    it is more than the noise (`LEARNED_Z`); for a loss that is somewhere negative, which has no floor to measure a
+    gain from, that alone is asked for. A curve that starts at a low loss might be one that learned all in its first
+    epoch, so an accuracy of more than 0.8 answers not-applicable.
 
     Why it matters: the network predicts no better than the mean or the commonest class: something is broken, not
     badly tuned.

@@ -206,14 +206,7 @@ class Bench:
         """Validation losses that need no network: chance, a linear model, gradient boosting."""
         from goodfit import tables
 
-        names = {
-            "mean": "chance_loss",
-            "prior": "chance_loss",
-            "linear": "linear_loss",
-            "gradient boosting": "boosting_loss",
-        }
-        found = tables.baselines(self.dataset, seed=self.seed)
-        return {names[model]: tables.loss(self.dataset, "validation", made) for model, made in found.items()}
+        return tables.baseline_losses(self.dataset, tables.baselines(self.dataset, seed=self.seed))
 
     def diagnose(self, arm: Arm) -> Diagnosis:
         """What goodfit says of the arm's curves."""

@@ -1,6 +1,6 @@
 """A file or data frame -> a `Dataset`: read, inspect, split, prepare; baselines and scores beside it."""
 
-from goodfit.tables.baselines import baselines
+from goodfit.tables.baselines import baseline_losses, baselines
 from goodfit.tables.inspect import Inspection, inspect
 from goodfit.tables.prepare import Preparation, prepare
 from goodfit.tables.read import Table, read
@@ -12,6 +12,7 @@ __all__ = [
     "Preparation",
     "Split",
     "Table",
+    "baseline_losses",
     "baselines",
     "inspect",
     "loss",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 
+from goodfit.tables.score import loss
 from goodfit.values import Dataset
 
 MOST_ROWS = 100_000  # training rows that the linear model and gradient boosting are fitted on, drawn at random
@@ -33,6 +35,24 @@ def baselines(dataset: Dataset, seed: int = 0) -> dict[str, np.ndarray]:
         if dataset.task == "regression":
             return _regression(dataset, train, seed)
         return _classes(dataset, train, seed)
+
+
+_MEASURED = {
+    "mean": "chance_loss",
+    "prior": "chance_loss",
+    "linear": "linear_loss",
+    "gradient boosting": "boosting_loss",
+}
+
+
+def baseline_losses(dataset: Dataset, predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The validation loss of each baseline, under its name in `Run.measurements`.
+
+    Args:
+        dataset: whose validation rows are judged.
+        predictions: of every row, by the name that `baselines` gives them.
+    """
+    return {_MEASURED[name]: loss(dataset, "validation", made) for name, made in predictions.items()}
 
 
 def _regression(dataset: Dataset, train: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -148,9 +148,14 @@ def _stopping(callbacks: Any, count: int, validated: bool) -> EarlyStopping | No
         )
     if monitor == "val_loss" and not validated:
         raise InputError("EarlyStopping watches 'val_loss', but there are no validation rows.", "Give validation_data.")
+    return early_stopping_of(callback)
+
+
+def early_stopping_of(callback: keras.callbacks.EarlyStopping) -> EarlyStopping:
+    """What a callback asks for, as a recipe says it."""
     return EarlyStopping(
         patience=callback.patience,
-        monitor=monitor,
+        monitor=callback.monitor,
         min_delta=abs(float(callback.min_delta)),
         restore_best=callback.restore_best_weights,
     )
