@@ -1,5 +1,6 @@
 """Every test runs on Keras's JAX backend: goodfit chooses it when it is imported before keras."""
 
+import signal
 import sys
 import warnings
 
@@ -8,6 +9,11 @@ import pytest
 import goodfit
 
 assert goodfit.__version__
+
+# A shell starts what it runs in the background (`pytest &`) with Ctrl-C ignored, which programs started by it inherit:
+# the tests of Ctrl-C would wait forever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
