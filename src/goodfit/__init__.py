@@ -69,13 +69,15 @@ _MODULES = {
     "optimizers": "goodfit.training.optimizers",
     "constraints": "goodfit.training.constraints",
     "augmentation": "goodfit.training.augmentation",
+    "losses": "goodfit.training.losses",
+    "embeddings": "goodfit.training.embeddings",
 }
 """Public name of each module of Keras objects -> where it is."""
 
 if TYPE_CHECKING:
     from goodfit.api import FitResult, diagnose, fit, improve, load, plot_schedule, predict, read, train
     from goodfit.errors import GoodfitError, InputError
-    from goodfit.training import augmentation, constraints, layers, optimizers, schedules
+    from goodfit.training import augmentation, constraints, embeddings, layers, losses, optimizers, schedules
     from goodfit.training.parquet import ParquetRows
     from goodfit.training.pruning import prune
     from goodfit.training.rate_range import lr_find
@@ -99,10 +101,12 @@ __all__ = [
     "augmentation",
     "constraints",
     "diagnose",
+    "embeddings",
     "fit",
     "improve",
     "layers",
     "load",
+    "losses",
     "lr_find",
     "optimizers",
     "plot_schedule",

@@ -66,7 +66,7 @@ def get(
     *,
     batch_size: int,
     validation_batch_size: int,
-    ordered: bool,
+    visited: int,
     always_validate: bool,
     length: int,
     keep_states: bool,
@@ -79,7 +79,7 @@ def get(
         validation: the arrays to validate on, or `None`.
         batch_size: rows per training step.
         validation_batch_size: rows per validation step.
-        ordered: whether the rows are visited in a drawn order.
+        visited: rows per epoch, where they are visited in a drawn order; 0 takes all as they stand.
         always_validate: whether it validates after every epoch.
         length: epochs in a chunk at most.
         keep_states: whether the state after each epoch is given back.
@@ -87,7 +87,7 @@ def get(
     Returns:
         The program, and whether it is new.
     """
-    options = (batch_size, validation_batch_size, ordered, always_validate, length, keep_states)
+    options = (batch_size, validation_batch_size, visited, always_validate, length, keep_states)
     return cached(model, (data, validation), options, lambda: _compile(model, data, validation, *options))
 
 
@@ -131,7 +131,7 @@ def _compile(
     validation: Any,
     batch_size: int,
     validation_batch_size: int,
-    ordered: bool,
+    visited: int,
     always_validate: bool,
     length: int,
     keep_states: bool,
@@ -139,7 +139,7 @@ def _compile(
     exact = metrics.exact_inside(model)
 
     def train(state: State, data: Any, order: Any) -> tuple[Any, State]:
-        logs, state = program.train_epoch(model, state, data, order if ordered else None, batch_size)
+        logs, state = program.train_epoch(model, state, data, order if visited else None, batch_size)
         return (logs, () if exact else state[3]), state
 
     def epoch(state: State, data: Any, validation: Any, order: Any, evaluate: Any) -> tuple[Any, State]:
@@ -162,9 +162,8 @@ def _compile(
             more, state = lax.cond(evaluate, measure, leave, state)
         return (logs, more), state
 
-    rows = jax.tree.leaves(data)[0].shape[0]
     state = program.read_state(model)
-    order = jax.ShapeDtypeStruct((rows if ordered else 0,), jnp.int32)
+    order = jax.ShapeDtypeStruct((visited,), jnp.int32)
     flag = jax.ShapeDtypeStruct((), jnp.bool_)
     # Traced once: chunks of any number of epochs are made of the same jaxpr.
     jaxpr, shapes = jax.make_jaxpr(epoch, return_shape=True)(state, data, validation, order, flag)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from goodfit.training import keras_internals, loops, preflight, preflight_setup
+from goodfit.training.identity_batches import IdentityBatches
 from goodfit.training.keras_internals import Rows
 from goodfit.training.signals import Sampler, sampler
 from goodfit.values import Outcome
@@ -76,7 +77,7 @@ def fit(
 
     Args:
         model: a compiled Keras model.
-        x: inputs; this and the arguments to `validation_freq` are those of `model.fit`.
+        x: inputs; this and the arguments to `validation_freq` are those of `model.fit`. Or `IdentityBatches`.
         y: targets.
         batch_size: rows per step.
         epochs: number of the last epoch.
@@ -166,6 +167,11 @@ def _unusual(model: keras.Model, arguments: Mapping[str, Any]) -> str:
     if validation is not None and not (isinstance(validation, (tuple, list)) and 2 <= len(validation) <= 3):
         return "the validation data are not (x, y) or (x, y, sample_weight)"
     data = [arguments[name] for name in ("x", "y", "sample_weight")]
+    if isinstance(arguments["x"], IdentityBatches):
+        for name in ("y", "sample_weight", "class_weight", "validation_split"):
+            if arguments[name] is not None and not (name == "validation_split" and arguments[name] == 0):
+                return f"{name} is given beside IdentityBatches"
+        data = [arguments["x"].x, arguments["x"].y]
     return keras_internals.array_problem(*data, *(validation or ()))
 
 
@@ -177,7 +183,7 @@ def prepare_rows(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[Rows
         arguments: of `fit`, by name.
     """
     iterator, validation_data = _begin(model, arguments)
-    rows = keras_internals.rows_of(iterator, arguments["shuffle"])
+    rows = _rows(iterator, arguments)
     return rows, None if validation_data is None else validation_rows(model, validation_data, arguments)
 
 
@@ -206,7 +212,7 @@ def _prepare(model: keras.Model, arguments: Mapping[str, Any], longest: int | No
     """All that `fit` does before the first epoch, and the compiled program; or why Keras's own loop must do it."""
     iterator, validation_data = _begin(model, arguments)
     try:
-        rows = keras_internals.rows_of(iterator, arguments["shuffle"])
+        rows = _rows(iterator, arguments)
         if arguments["steps_per_epoch"] not in (None, 0, rows.steps):
             return f"steps_per_epoch is {arguments['steps_per_epoch']}, and the rows make {rows.steps} steps"
         validation = None if validation_data is None else validation_rows(model, validation_data, arguments)
@@ -250,9 +256,16 @@ def validation_rows(model: keras.Model, validation_data: Any, arguments: Mapping
     return keras_internals.rows_of(iterator, False)
 
 
+def _rows(iterator: Any, arguments: Mapping[str, Any]) -> Rows:
+    given = arguments["x"]
+    return (
+        given.rows() if isinstance(given, IdentityBatches) else keras_internals.rows_of(iterator, arguments["shuffle"])
+    )
+
+
 def _on_device(rows: Rows) -> Rows:
     # `jnp.asarray` would hold two copies for a moment
-    return Rows(jax.tree.map(jax.device_put, rows.arrays), rows.count, rows.batch_size, rows.shuffle)
+    return replace(rows, arrays=jax.tree.map(jax.device_put, rows.arrays))
 
 
 def _train_by_keras(model: keras.Model, arguments: Mapping[str, Any]) -> Outcome:

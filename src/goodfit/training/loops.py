@@ -100,7 +100,7 @@ class Plan:
             None if validation is None else validation.arrays,
             batch_size=rows.batch_size,
             validation_batch_size=0 if validation is None else validation.batch_size,
-            ordered=bool(rows.shuffle),
+            visited=rows.count if rows.shuffle else 0,
             always_validate=self.validation_freq == 1,
             length=self.length,
             keep_states=self.keep_states,

@@ -43,6 +43,7 @@ class Job:
         stopping: when a member stops of itself.
         ordered: whether rows are visited in a drawn order.
         hidden: rows that decide nothing, like `validation`: their losses after each epoch are the curves `hidden_…`.
+        visited: rows per epoch, where a drawn order has another number of them than the data.
     """
 
     model: keras.Model
@@ -54,11 +55,12 @@ class Job:
     stopping: EarlyStopping | None
     ordered: bool = True
     hidden: Any = None
+    visited: int | None = None
 
     @property
     def rows(self) -> int:
-        """Rows to train on."""
-        return jax.tree.leaves(self.data)[0].shape[0]
+        """Rows per epoch."""
+        return self.visited or jax.tree.leaves(self.data)[0].shape[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import keras_internals
+from goodfit.training.losses import check_identities
 
 SPAN = 1e3
 """Ratio of the largest to the smallest standard deviation among the inputs, from which the pre-flight speaks of it.
@@ -66,6 +67,7 @@ def check(
         labels = list(_arrays(f"{prefix}y", targets))
         if len(labels) == 1:
             _check_targets(model, *labels[0][:2])
+            check_identities(model.loss, *labels[0][:2])
     return tuple(warnings)
 
 

@@ -56,7 +56,7 @@ def train_epoch(
         model: compiled and built; it is not changed.
         state: where to start; the metrics are reset.
         data: the arrays to train on, rows first.
-        order: shape (rows,), int32: the order in which the rows are visited; `None` takes them as they stand.
+        order: shape (visited,), int32: the rows in the order of their visits; `None` takes them as they stand.
         batch_size: rows per step; the last step takes what remains, at its real size.
 
     Returns:
@@ -185,7 +185,7 @@ def _like(new: Any, old: Any) -> Any:
 def _steps(step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any, batch_size: int) -> tuple[Any, Any]:
     """All steps of an epoch: the full batches in one loop, then what remains in a step of its own size."""
     data = jax.tree.map(jnp.asarray, data)
-    rows = jax.tree.leaves(data)[0].shape[0]
+    rows = (jax.tree.leaves(data)[0] if order is None else order).shape[0]
     full, rest = divmod(rows, batch_size)
     logs: Any = {}
     if full:

@@ -69,6 +69,7 @@ def fit(
             arguments["epochs"],
             stopping,
             bool(rows.shuffle),
+            visited=rows.count,
         )
         own = program.read_state(model)
         states = [own, *(fresh_state(model, own, seed) for seed in seeds[1:])]
