@@ -48,8 +48,10 @@ _HOME = {
     "FitResult": "goodfit.api",
     "ParquetRows": "goodfit.training.parquet",
     "lr_find": "goodfit.training.rate_range",
+    "transfer": "goodfit.training.transfer",
     "uncertainty": "goodfit.training.uncertainty",
     "prune": "goodfit.training.pruning",
+    "pretrain": "goodfit.training.pretraining",
     "plot_schedule": "goodfit.api",
     "Change": "goodfit.values",
     "Dataset": "goodfit.values",
@@ -57,6 +59,7 @@ _HOME = {
     "Finding": "goodfit.values",
     "Recipe": "goodfit.values",
     "Run": "goodfit.values",
+    "Stage": "goodfit.values",
     "Study": "goodfit.values",
     "Trial": "goodfit.values",
     "GoodfitError": "goodfit.errors",
@@ -71,18 +74,30 @@ _MODULES = {
     "augmentation": "goodfit.training.augmentation",
     "losses": "goodfit.training.losses",
     "embeddings": "goodfit.training.embeddings",
+    "pretraining": "goodfit.training.pretraining",
 }
 """Public name of each module of Keras objects -> where it is."""
 
 if TYPE_CHECKING:
     from goodfit.api import FitResult, diagnose, fit, improve, load, plot_schedule, predict, read, train
     from goodfit.errors import GoodfitError, InputError
-    from goodfit.training import augmentation, constraints, embeddings, layers, losses, optimizers, schedules
+    from goodfit.training import (
+        augmentation,
+        constraints,
+        embeddings,
+        layers,
+        losses,
+        optimizers,
+        pretraining,
+        schedules,
+    )
     from goodfit.training.parquet import ParquetRows
+    from goodfit.training.pretraining import pretrain
     from goodfit.training.pruning import prune
     from goodfit.training.rate_range import lr_find
+    from goodfit.training.transfer import transfer
     from goodfit.training.uncertainty import uncertainty
-    from goodfit.values import Change, Dataset, Diagnosis, Finding, Recipe, Run, Study, Trial
+    from goodfit.values import Change, Dataset, Diagnosis, Finding, Recipe, Run, Stage, Study, Trial
 
 __all__ = [
     "Change",
@@ -95,6 +110,7 @@ __all__ = [
     "ParquetRows",
     "Recipe",
     "Run",
+    "Stage",
     "Study",
     "Trial",
     "__version__",
@@ -111,10 +127,13 @@ __all__ = [
     "optimizers",
     "plot_schedule",
     "predict",
+    "pretrain",
+    "pretraining",
     "prune",
     "read",
     "schedules",
     "train",
+    "transfer",
     "uncertainty",
 ]
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from goodfit.api import one_training, staging
 from goodfit.api.result import FitResult
 from goodfit.errors import InputError
-from goodfit.values import Recipe, Report, Run, silent
-
-if TYPE_CHECKING:
-    from goodfit.training.engine import EngineResult
+from goodfit.values import Report, Run, Stage, silent
 
 
 def fit(
@@ -37,6 +33,7 @@ def fit(
     validation_batch_size: int | None = None,
     validation_freq: Any = 1,
     *,
+    stages: Sequence[Stage] | None = None,
     seeds: int | Sequence[int] = 1,
     checks: Literal["on", "off"] = "on",
     engine: Literal["auto", "jax"] = "auto",
@@ -64,6 +61,9 @@ def fit(
         validation_steps: steps per validation.
         validation_batch_size: rows per validation step.
         validation_freq: validate every so many epochs, or after those listed.
+        stages: trainings in turn, each with layers unfrozen and a learning rate of its own, as on a model made by
+            `goodfit.transfer`: each is compiled anew with an optimizer of its own, and what a frozen part makes of the
+            rows is computed once where nothing in it is random. `epochs` is then the sum of theirs.
         seeds: how many members to train in one program, or their seeds. The first is the model itself; each other one
             is drawn afresh by the model's initializers from its own seed.
         checks: `"off"` leaves out the pre-flight, which refuses what Keras lets through silently.
@@ -80,8 +80,8 @@ def fit(
         a `Run` that is also what Keras's `History` is, with `.diagnosis`, `.plot()`, `.engine` and `.engine_reason`.
 
     Raises:
-        InputError: where the pre-flight finds that the training can't be meant, or `engine="jax"` is given what can't
-            be taken to another process.
+        InputError: where the pre-flight finds that the training can't be meant, `engine="jax"` is given what can't
+            be taken to another process, or a stage unfreezes nothing.
         GoodfitError: the JAX process of `engine="jax"` died.
 
     Example:
@@ -118,24 +118,22 @@ def fit(
     members = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if not members or min(members) < 0 or len(set(members)) < len(members):
         raise InputError(f"seeds is {seeds!r}.", "Give how many, 1 at least, or a list of different seeds from 0 on.")
+    if stages is not None:
+        return staging.fit(model, stages, members, arguments, checks, engine, signals, report)
     if len(members) > 1:
-        if _from_files(arguments):
+        if one_training.from_files(arguments):
             raise InputError("several seeds are asked for, but the rows are ParquetRows.", "Train one seed at a time.")
         return _fit_seeds(model, members, arguments, checks, signals, report)
-    asked = _asked(model)
-    done = _train(model, arguments, checks, engine, signals)
+    asked = one_training.asked_of(model)
+    done = one_training.train_once(model, arguments, checks, engine, signals)
     epoch = np.asarray(done.epoch)
-    stopping = _early_stopping(callbacks)
+    stopping = one_training.early_stopping(callbacks)
     run = Run(
-        curves={
-            name: _curve(values, epoch, validation_freq)[None]
-            for name, values in done.history.items()
-            if np.ndim(values) == 1
-        },
+        curves=one_training.curves_of(done.history, epoch, validation_freq),
         epoch=epoch,
         outcomes=(done.outcome,),
-        kept_epoch=None if stopping is None else _restored(stopping, epoch),
-        recipe=_described(model, asked, arguments, stopping),
+        kept_epoch=None if stopping is None else one_training.restored(stopping, epoch),
+        recipe=one_training.described(model, asked, arguments, stopping),
         provenance={
             "engine": done.engine,
             "engine_reason": done.engine_reason,
@@ -149,49 +147,6 @@ def fit(
     )
     return FitResult.of(
         run, get_model=lambda: model, keras_history=done.history, params=done.params, arguments=arguments
-    )
-
-
-def _train(
-    model: Any,
-    arguments: dict[str, Any],
-    checks: Literal["on", "off"],
-    engine: str,
-    signals: bool | int | Literal["auto"],
-) -> EngineResult:
-    import keras
-
-    from goodfit.training import in_child
-    from goodfit.training.engine import fit as train_here
-
-    backend = keras.backend.backend()
-    if backend != "jax" and engine == "auto":
-        _say_what_jax_would_gain(backend)
-    if _from_files(arguments):
-        from goodfit.training import stream
-
-        if backend != "jax" and engine == "jax":
-            raise InputError("ParquetRows can't be taken to another process.", 'Leave out engine="jax".')
-        return stream.fit(model, arguments, checks)
-    if backend != "jax" and engine == "jax":
-        return in_child.fit(model, arguments, checks)
-    return train_here(model, **arguments, checks=checks, signals=signals)
-
-
-def _from_files(arguments: dict[str, Any]) -> bool:
-    """Whether some of the rows are to be read while it trains."""
-    from goodfit.training.parquet import ParquetRows
-
-    return any(isinstance(arguments[name], ParquetRows) for name in ("x", "validation_data"))
-
-
-@functools.cache
-def _say_what_jax_would_gain(backend: str) -> None:
-    """Once per process, on the logger `goodfit`: no warning, because a choice of backend is no fault."""
-    logging.getLogger("goodfit").warning(
-        "Keras runs on the %s backend, so its own loop trains. On JAX, goodfit compiles whole epochs, which trains "
-        'small networks many times faster: set KERAS_BACKEND=jax before keras is imported, or pass engine="jax".',
-        backend,
     )
 
 
@@ -211,71 +166,12 @@ def _fit_seeds(
         given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
         notes = preflight.check(model, arguments["x"], arguments["y"], **given)
         notes += preflight_setup.check_arguments(model, arguments)
-    asked = _asked(model)
+    asked = one_training.asked_of(model)
     run = many.fit(model, seeds, arguments, report, signals)
     run = dataclasses.replace(
         run,
         provenance={**run.provenance, "notes": list(notes)},
-        recipe=_described(model, asked, arguments, _early_stopping(arguments["callbacks"])),
+        recipe=one_training.described(model, asked, arguments, one_training.early_stopping(arguments["callbacks"])),
     )
     params = {"verbose": 0, "epochs": arguments["epochs"], "steps": None}
     return FitResult.of(run, get_model=lambda: model, params=params, arguments=arguments)
-
-
-def _asked(model: Any) -> dict[str, Any] | None:
-    """What is asked of a model before it is trained; `None` where its optimizer or loss has no configuration."""
-    from goodfit.training import own_model
-
-    try:
-        return own_model.asked_of(model)
-    except Exception:  # of the user's own classes: what they raise is theirs, and the training goes on without
-        return None
-
-
-def _described(model: Any, asked: dict[str, Any] | None, arguments: dict[str, Any], stopping: Any) -> Recipe | None:
-    """The recipe, which the checks of the setup read; `None` where rows come in batches of a size that is not known."""
-    from goodfit.training import own_model
-    from goodfit.training.seeds import early_stopping_of
-
-    if asked is None or not hasattr(arguments["x"], "shape"):
-        return None
-    kept = None
-    if stopping is not None and stopping.monitor.startswith("val_"):
-        kept = early_stopping_of(stopping)
-    try:
-        return own_model.described(model, asked, arguments["batch_size"] or 32, arguments["epochs"], kept)
-    except Exception:  # a layer of the user's own without a configuration
-        return None
-
-
-def _early_stopping(callbacks: Any) -> Any:
-    """The callback of Keras that stops early, where there is just one."""
-    import keras
-
-    from goodfit.training import keras_internals
-
-    given = keras_internals.listed(callbacks)
-    found = [callback for callback in given if isinstance(callback, keras.callbacks.EarlyStopping)]
-    return found[0] if len(found) == 1 else None
-
-
-def _restored(stopping: Any, epoch: np.ndarray) -> np.ndarray | None:
-    """The place of the epoch whose weights were restored; Keras restores them at the end of any training."""
-    if not stopping.restore_best_weights or stopping.best_weights is None:
-        return None
-    place = np.flatnonzero(epoch == stopping.best_epoch)
-    return place[:1] if len(place) else None
-
-
-def _curve(values: list[float], epoch: np.ndarray, validation_freq: Any) -> np.ndarray:
-    """A list of Keras's history, one entry per epoch: NaN where nothing was logged, `inf` where it wasn't finite."""
-    logged = np.asarray(values, dtype=np.float64)
-    curve = np.full(len(epoch), np.nan)
-    where = np.ones(len(epoch), dtype=bool)
-    if len(logged) < len(epoch):
-        if isinstance(validation_freq, int):
-            where = (epoch + 1) % validation_freq == 0
-        else:
-            where = np.isin(epoch + 1, list(validation_freq))
-    curve[np.flatnonzero(where)[: len(logged)]] = np.where(np.isfinite(logged), logged, np.inf)
-    return curve

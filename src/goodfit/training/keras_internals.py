@@ -454,3 +454,44 @@ def compile_arguments(model: keras.Model) -> list[Any]:
 
     config = getattr(model, "_compile_config", None)
     return tree.flatten(config.config) if config is not None else []
+
+
+def functional(model: keras.Model) -> Any:
+    """A model's graph of layers: itself where it is Functional, that of a built Sequential one; `None` without one."""
+    from keras.src.models.functional import Functional
+
+    if isinstance(model, keras.Sequential):
+        return getattr(model, "_functional", None)
+    return model if isinstance(model, Functional) and type(model).call is Functional.call else None
+
+
+def graph_nodes(graph: Any) -> list[Any]:
+    """The calls in a Functional model's graph, from its inputs to its outputs, each after those it is computed from."""
+    depths = graph._nodes_by_depth
+    return [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
+
+
+def called_on(graph: Any, inputs: Any, replace: Callable[[Any], Any]) -> Any:
+    """A Functional model's output on other symbolic inputs, each layer exchanged by `replace`, once where it is shared.
+
+    Calls keep their other arguments (`training=False`); all of them stand in one flat graph.
+    """
+    made: dict[int, Any] = {}
+
+    def replaced(operation: Any) -> Any:
+        if id(operation) not in made:
+            made[id(operation)] = replace(operation)
+        return made[id(operation)]
+
+    return graph._run_through_graph(inputs, operation_fn=replaced)
+
+
+def draws_at_random(layer: Any) -> bool:
+    """Whether a layer, or one within it, has a stream of random numbers."""
+    return any(getattr(part, "_seed_generators", None) for part in layer._flatten_layers())
+
+
+def compiled_with(model: keras.Model) -> dict[str, Any]:
+    """The arguments that the model was compiled with, by name."""
+    config = getattr(model, "_compile_config", None)
+    return {} if config is None else dict(config.config)

@@ -49,17 +49,10 @@ def fit(
         InputError: an argument or callback that many seeds can't be trained with, or a model that can't be redrawn.
     """
     began = time.perf_counter()
-    reason = keras_internals.unsupported(model)
-    if reason:
-        raise InputError(f"{len(seeds)} seeds can't be trained in one program: {reason}.", "Train one seed.")
-    for name in _WITHOUT:
-        if arguments[name]:
-            raise InputError(f"{name} can't be used with {len(seeds)} seeds.", "Leave it out, or train one seed.")
-    if arguments["validation_freq"] != 1:
-        raise InputError(f"validation_freq can't be used with {len(seeds)} seeds.", "Leave it out, or train one seed.")
+    check_arguments(model, seeds, arguments)
     with persistent_cache():
         rows, validation = engine.prepare_rows(model, arguments)
-        stopping = _stopping(arguments["callbacks"], len(seeds), validation is not None)
+        stopping = stopping_of(arguments["callbacks"], len(seeds), validation is not None)
         job = members.Job(
             model,
             rows.arrays,
@@ -74,7 +67,7 @@ def fit(
         own = program.read_state(model)
         states = [own, *(fresh_state(model, own, seed) for seed in seeds[1:])]
         before = np.random.get_state()
-        draws = [rows.order, *(_orders(rows, seed) for seed in seeds[1:])]
+        draws = [rows.order, *(orders(rows, np.random.RandomState(seed)) for seed in seeds[1:])]
         sampled = sampling(model, rows.arrays, rows.batch_size, job.epochs, signals)
         listening = sampled if isinstance(sampled, Sampling) else None
         states = jax.tree.map(np.asarray, states)
@@ -102,6 +95,27 @@ def fit(
     )
 
 
+def check_arguments(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any]) -> None:
+    """Refuse what many seeds can't be trained with.
+
+    Args:
+        model: compiled.
+        seeds: one per member.
+        arguments: of `model.fit`, by name.
+
+    Raises:
+        InputError: the model or an argument; it is named.
+    """
+    reason = keras_internals.unsupported(model)
+    if reason:
+        raise InputError(f"{len(seeds)} seeds can't be trained in one program: {reason}.", "Train one seed.")
+    for name in _WITHOUT:
+        if arguments[name]:
+            raise InputError(f"{name} can't be used with {len(seeds)} seeds.", "Leave it out, or train one seed.")
+    if arguments["validation_freq"] != 1:
+        raise InputError(f"validation_freq can't be used with {len(seeds)} seeds.", "Leave it out, or train one seed.")
+
+
 def fresh_state(model: keras.Model, own: program.State, seed: int) -> program.State:
     """The state of a member drawn afresh: its own weights, random streams and optimizer.
 
@@ -121,13 +135,12 @@ def fresh_state(model: keras.Model, own: program.State, seed: int) -> program.St
     return weights, others, slots, own[3]
 
 
-def _orders(rows: keras_internals.Rows, seed: int) -> members.Draw:
-    """The orders that Keras draws after `numpy.random.seed(seed)`."""
-    state = np.random.RandomState(seed)
+def orders(rows: keras_internals.Rows, state: np.random.RandomState) -> members.Draw:
+    """The orders that Keras draws from a random state, such as that after `numpy.random.seed(seed)`."""
     return lambda: rows.order(state)
 
 
-def _stopping(callbacks: Any, count: int, validated: bool) -> EarlyStopping | None:
+def stopping_of(callbacks: Any, count: int, validated: bool) -> EarlyStopping | None:
     """Keras's `EarlyStopping` as the compiled program acts on it."""
     given = keras_internals.listed(callbacks)
     if not given:

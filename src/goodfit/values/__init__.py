@@ -6,6 +6,7 @@ from goodfit.values.finding import Diagnosis, Evidence, Finding, Severity, Statu
 from goodfit.values.progress import Progress, Report, silent
 from goodfit.values.recipe import EarlyStopping, Recipe
 from goodfit.values.run import Outcome, Run
+from goodfit.values.stage import Stage
 from goodfit.values.study import Comparison, Score, Study, Trial
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Run",
     "Score",
     "Severity",
+    "Stage",
     "Status",
     "Study",
     "Task",

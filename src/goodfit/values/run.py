@@ -27,6 +27,7 @@ class Run:
         seeds: one per row of the curves.
         outcomes: how each seed ended.
         unit: what `epoch` counts.
+        stages: the place in `epoch` where each stage begins of a training in several; empty where it is one.
         kept_epoch: shape (seeds,): the index into `epoch` whose weights were kept, where that is known.
         signals: name -> shape (seeds, samples, layers), see `goodfit.training.signals`; NaN where a layer has none of
             it, or a seed had stopped.
@@ -50,6 +51,7 @@ class Run:
     seeds: tuple[int, ...] = (0,)
     outcomes: tuple[Outcome, ...] = ("finished",)
     unit: Literal["epoch", "step"] = "epoch"
+    stages: tuple[int, ...] = ()
     kept_epoch: np.ndarray | None = None
     signals: Mapping[str, np.ndarray] = field(default_factory=dict)
     signal_layers: tuple[str, ...] = ()
