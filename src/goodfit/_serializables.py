@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-MODULES = ("layers", "schedules", "optimizers", "constraints", "augmentation", "losses")
+MODULES = ("layers", "schedules", "optimizers", "constraints", "augmentation", "losses", "gan")
 """Modules of `goodfit.training` that register Keras objects."""
 
 
