@@ -42,13 +42,20 @@ class Mended:
 
 
 def prepared(
-    recipe: Recipe, dataset: Dataset, seeds: int, budget: Budget, folder: Path | None, report: Report
+    recipe: Recipe,
+    dataset: Dataset,
+    plain: Dataset,
+    seeds: int,
+    budget: Budget,
+    folder: Path | None,
+    report: Report,
 ) -> Proof:
     """The study of a network that is not trained yet: what could stand in its way is said before the training.
 
     Args:
         recipe: of the network.
         dataset: the rows; those of the test are left out.
+        plain: the same as lines of numbers, for the checks.
         seeds: how many.
         budget: of the search.
         folder: of the run, beside which finished trials are kept, or `None`.
@@ -65,7 +72,7 @@ def prepared(
     held = np.concatenate([dataset.train, dataset.validation])
     beside = None if folder is None else folder.with_name(f"{folder.name}.trials")
     proof = proof_of_table(recipe, dataset.x[held], dataset.y[held], len(dataset.train), beside, report=report)
-    proof.dataset = dataset
+    proof.dataset = plain
     return proof
 
 
@@ -101,6 +108,6 @@ def mend(proof: Proof, dataset: Dataset, first: Population, trial: Trial, budget
             raise KeyboardInterrupt
         kept = trained
         run = FitResult.of(trained.run, get_model=lambda: kept.model(kept.best_member))
-        diagnosis = checks.diagnose(run, dataset)
+        diagnosis = checks.diagnose(run, proof.dataset)
         trials[ladder.best] = dataclasses.replace(trials[ladder.best], run=run, diagnosis=diagnosis)
     return Mended(tuple(trials), trained, about_ladder(proof, ladder))

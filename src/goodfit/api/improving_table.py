@@ -1,11 +1,11 @@
-"""`improve` on a table's run that `goodfit train` saved: the same rows, the same preparation, the network mended."""
+"""`improve` on a run that `goodfit train` saved: the same rows or images, prepared alike, the network mended."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,11 @@ from goodfit.api.improving import dataset_of_rows, fixed_rows, study_of
 from goodfit.api.predictor import Predictor
 from goodfit.api.proving import Place, Proof, check_place, chosen, fingerprint
 from goodfit.api.result import TableStudy
+from goodfit.api.sources import source_path
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Trials
 from goodfit.improvement.search import ROUNDS
-from goodfit.values import Recipe, Report, Study, silent
-
-if TYPE_CHECKING:
-    import pandas as pd
+from goodfit.values import Recipe, Report, silent
 
 
 def improve_run(
@@ -36,14 +34,14 @@ def improve_run(
     on: Place = "local",
     report: Report = silent,
 ) -> TableStudy:
-    """Mend the network of a saved table run by one change at a time, and save it as a study of its own.
+    """Mend the network of a saved run by one change at a time, and save it as a study of its own.
 
     The run's own training rows train all trials, and its validation rows choose epochs and judge, a half each; so rows
     of a group, or of later times, stay apart as they were. The test rows are looked at once more, at the end.
 
     Args:
         run: a folder that `goodfit train` wrote.
-        table: the table, where it is no longer where it was.
+        table: the table or the folder of images, where it is no longer where it was.
         metric: the endpoint, as in `improve`.
         seeds: pairs in each comparison.
         budget: optimizer steps over all trials and seeds, or a time such as `"60s"`.
@@ -70,11 +68,11 @@ def improve_run(
     saved = store.load_study(run)
     recipe = saved.run.recipe
     if recipe is None or "target" not in saved.about:
-        raise InputError(f"{run} holds no run of a table.", "Give a folder that `goodfit train` wrote.")
+        raise InputError(f"{run} holds no run of a table or of images.", "Give a folder that `goodfit train` wrote.")
     predictor = Predictor.load(run, saved.about)
     folder = Path(out) if out is not None else Path(run).with_name(f"{Path(run).name}-improved")
     store.check_new_folder(folder, overwrite)
-    x, y = _rows(saved, predictor, str(table or saved.about["source"]))
+    x, y = predictor.labelled(source_path(saved.about, table))
     split = saved.run.provenance.get("split", {})
     if "train" not in split:
         raise InputError(
@@ -84,7 +82,7 @@ def improve_run(
     train, validation, test = (np.asarray(split[name], dtype=np.int64) for name in ("train", "validation", "test"))
     if len(test) and test.max() >= len(x):  # rows of a table of their own, counted on from this one
         if saved.about.get("test_source"):
-            more = _rows(saved, predictor, saved.about["test_source"], known=False)
+            more = predictor.labelled(saved.about["test_source"], known=False)
             x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
         else:
             test = test[:0]
@@ -94,7 +92,9 @@ def improve_run(
         recipe, x[held], y[held], len(train), folder.with_name(f"{folder.name}.trials"), metric=metric, report=report
     )
     classes = len(saved.about["classes"])
-    proof.dataset = dataset_of_rows(x[held], y[held], proof.endpoint.task, classes, proof.rows.divide(recipe.seed))
+    proof.dataset = dataset_of_rows(
+        predictor.plain(x, train)[held], y[held], proof.endpoint.task, classes, proof.rows.divide(recipe.seed)
+    )
     proof.measurements = {key: saved.run.measurements[key] for key in keys if key in saved.run.measurements}
     proof.diagnosis = saved.diagnosis
     members = range(recipe.seed, recipe.seed + seeds)
@@ -112,7 +112,7 @@ def improve_run(
             about={**whole, "test_looks": looks},
             name=folder.name,
             folder=str(folder),
-            predictor=Predictor(predictor.preparation, saved.about, lambda: made.best_model),
+            predictor=predictor.renewed(lambda: made.best_model),
         )
         study.save(folder, overwrite=overwrite)
     return study
@@ -153,54 +153,3 @@ def proof_of_table(
     about = {"data": fingerprint({"x": x, "y": y}), "endpoint": endpoint.name, "design": "rows"}
     trials = None if folder is None else Trials(folder, about)
     return Proof(OwnModel(recipe), rows, endpoint, "rows", trials, about, report=report)
-
-
-def _rows(saved: Study, predictor: Predictor, source: str, known: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """All rows of a table, prepared as they were: inputs, and the target standardized or as codes.
-
-    Args:
-        saved: the run.
-        predictor: prepares.
-        source: the table.
-        known: whether it is the one that was trained on, which must not have changed.
-    """
-    from goodfit import tables
-    from goodfit.tables.target import target_codes
-
-    about = saved.about
-    if source == "DataFrame":
-        raise InputError("the run was trained on a DataFrame, which is not saved with it.", "Give the table.")
-    reading = dict(about["read"])
-    raw = tables.read(source, **reading)
-    if about["target"] not in raw.frame:
-        raise InputError(f"{source} has no column {about['target']!r}.", "Give the table as it was.")
-    if known and raw.fingerprint != about.get("fingerprint", raw.fingerprint):
-        raise InputError(
-            f"{source} is not what it was when the network was trained: {_changed(raw.frame, about)}.",
-            "Give the table as it was, or train again.",
-        )
-    again = predictor.preparation.read(source, **{k: reading[k] for k in ("names", "sep", "encoding", "sheet")})
-    x = predictor.preparation.transform(again.frame)
-    column = raw.frame[about["target"]]
-    if about["task"] == "regression":
-        values = (column.to_numpy(dtype=np.float64) - about["target_mean"]) / about["target_scale"]
-        return x, values.astype(np.float32)
-    return x, target_codes(column, tuple(about["classes"]))
-
-
-def _changed(frame: pd.DataFrame, about: Mapping[str, Any]) -> str:
-    """How a table differs from the one that a network was trained on."""
-    from goodfit.tables.read import fingerprint
-
-    if len(frame) != about["rows"]["table"]:
-        return f"it has {len(frame)} rows, and had {about['rows']['table']}"
-    known = about.get("column_fingerprints") or {}
-    names = [str(name) for name in frame.columns]
-    if known and names != list(known):
-        return f"its columns are {', '.join(names)}, and were {', '.join(known)}"
-    other = [name for name in frame.columns if known and fingerprint(frame[[name]]) != known[str(name)]]
-    if not other:
-        return "it has other values"
-    more = f" and {len(other) - 5} more" if len(other) > 5 else ""
-    named = ", ".join(repr(str(name)) for name in other[:5])
-    return f"the column{'s' if len(other) > 1 else ''} {named}{more} hold{'' if len(other) > 1 else 's'} other values"

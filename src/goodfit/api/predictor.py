@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,19 +22,18 @@ if TYPE_CHECKING:
 
 MODEL = "model.keras"
 PREPARATION = "preparation.skops"
+IMAGE_FORM = "preparation.json"
 
 
-class Predictor:
+class Predictor(ABC):
     """Raw rows in, predictions out.
 
     Args:
-        preparation: of the inputs, fitted on the training rows.
-        about: `task`, `target`, `classes`, `target_mean`, `target_scale` and `read` (how the table was read).
+        about: `task`, `target`, `classes`, `target_mean`, `target_scale`, and how the rows were read.
         get_model: gives the Keras model.
     """
 
-    def __init__(self, preparation: Preparation, about: Mapping[str, Any], get_model: Callable[[], Any]) -> None:
-        self.preparation = preparation
+    def __init__(self, about: Mapping[str, Any], get_model: Callable[[], Any]) -> None:
         self.about = about
         self._get_model = get_model
 
@@ -42,84 +42,70 @@ class Predictor:
         """The Keras model: prepared inputs in, standardized target or probabilities out."""
         return self._get_model()
 
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str], about: Mapping[str, Any]) -> Predictor:
+    @staticmethod
+    def load(folder: str | os.PathLike[str], about: Mapping[str, Any]) -> Predictor:
         """The predictor that `save` wrote.
 
         Raises:
             InputError: a file of it is missing or broken.
         """
-        from goodfit.tables import Preparation
-
-        for name in (MODEL, PREPARATION):
-            if not (Path(folder) / name).is_file():
-                raise InputError(f"{folder} has no {name}.", "Give a folder that `goodfit train` has finished.")
+        of_images = about.get("kind") == "images"
+        preparation = Path(folder) / (IMAGE_FORM if of_images else PREPARATION)
+        for file in (Path(folder) / MODEL, preparation):
+            if not file.is_file():
+                raise InputError(f"{folder} has no {file.name}.", "Give a folder that `goodfit train` has finished.")
 
         def load_model() -> Any:
             from goodfit.training import recipes
 
             return recipes.load_model(Path(folder) / MODEL)
 
-        return cls(Preparation.load(Path(folder) / PREPARATION), about, load_model)
+        if of_images:
+            from goodfit.api.image_predictor import ImagePredictor
+            from goodfit.images import Form
+
+            return ImagePredictor(Form.from_file(preparation), about, load_model)
+        from goodfit.tables import Preparation
+
+        return TablePredictor(Preparation.load(preparation), about, load_model)
 
     def save(self, folder: Path) -> None:
         """Write model and preparation into a folder that is there."""
         self.model.save(folder / MODEL)
-        self.preparation.save(folder / PREPARATION)
+        self.save_preparation(folder)
 
-    def predict(
-        self,
-        table: pd.DataFrame | str | os.PathLike[str],
-        *,
-        names: Sequence[str] | None = None,
-        sep: str | None = None,
-        na: Sequence[str] | None = None,
-        decimal: str | None = None,
-        thousands: str | None = None,
-        encoding: str | None = None,
-        sheet: str | int | None = None,
-        uncertainty: bool = False,
-        report: Report = silent,
-    ) -> pd.DataFrame:
-        """The rows of a table of the same form with predictions beside them; every row is kept, in its order.
+    @abstractmethod
+    def save_preparation(self, folder: Path) -> None:
+        """Write what prepares the rows."""
+
+    @abstractmethod
+    def renewed(self, get_model: Callable[[], Any]) -> Predictor:
+        """The same with another network."""
+
+    @abstractmethod
+    def predict(self, source: Any, *, uncertainty: bool = False, report: Report = silent) -> pd.DataFrame:
+        """The raw rows with predictions beside them; every row is kept, in its order."""
+
+    @abstractmethod
+    def labelled(self, source: str, known: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """All rows of a source that have a target, prepared: inputs, and the target standardized or as codes.
 
         Args:
-            table: a frame, a file or a URL, written as the training table was; the other arguments say where it isn't.
-            names: column names of a file without a header.
-            sep: the separator.
-            na: further words for a missing value.
-            decimal: the decimal mark of numbers.
-            thousands: what sets their thousands apart.
-            encoding: of the file.
-            sheet: of an Excel file.
-            uncertainty: also tell how far the predictions spread with dropout on (`goodfit.uncertainty`).
-            report: told of columns that aren't used and of values that training never saw.
-
-        Returns:
-            the rows as read, and `predicted <target>`; for classes also `probability <class>` of each. With
-            `uncertainty` also `uncertainty <target>`: the standard deviation in the target's unit, the noise of the
-            target not counted; for classes the predictive entropy, in nats.
+            source: where they are.
+            known: whether they are those that were trained on, which must not have changed.
 
         Raises:
-            InputError: a column is missing, or a cell can't be read.
+            InputError: they are not there, or have changed.
         """
-        preparation = self.preparation
-        marks = {k: v for k, v in (("decimal", decimal), ("thousands", thousands)) if v is not None}
-        forms = {n: dataclasses.replace(f, **marks) if f.kind == "number" else f for n, f in preparation.forms.items()}
-        preparation = dataclasses.replace(preparation, forms=forms, na=(*(preparation.na or ()), *(na or ())) or None)
-        stored = self.about.get("read", {}) if isinstance(table, (str, os.PathLike)) else {}
-        given = {"names": names, "sep": sep, "encoding": encoding, "sheet": sheet}
-        given = {key: stored.get(key) if value is None else value for key, value in given.items()}
-        read = preparation.read(table, **given)
-        raw = read.frame
-        for note in (*read.notes, *preparation.review(raw)):
-            report(Progress("note", text=note, finished=True))
-        whole = {c: "Int64" for c in raw.columns if raw[c].dtype.kind == "f" and (raw[c].dropna() % 1 == 0).all()}
-        x = preparation.transform(raw)
-        columns = self.columns(self.outputs(x))
-        if uncertainty:
-            columns |= self.spread(x)
-        return raw.astype(whole).assign(**columns)
+
+    @abstractmethod
+    def plain(self, x: np.ndarray, train: np.ndarray) -> np.ndarray:
+        """Prepared inputs as lines of numbers, few enough for what the checks ask of rows.
+
+        Args:
+            x: of all rows.
+            train: places of the training rows.
+        """
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """What the network gives for prepared inputs, shape (rows, outputs)."""
@@ -148,3 +134,124 @@ class Predictor:
             outputs = np.column_stack([1 - outputs[:, 0], outputs[:, 0]])
         columns = {f"predicted {target}": classes[outputs.argmax(axis=1)]}
         return columns | {f"probability {label}": outputs[:, k] for k, label in enumerate(about["classes"])}
+
+
+class TablePredictor(Predictor):
+    """Rows of a table in, predictions out.
+
+    Args:
+        preparation: of the inputs, fitted on the training rows.
+        about: as for `Predictor`; `read` tells how the table was read.
+        get_model: gives the Keras model.
+    """
+
+    def __init__(self, preparation: Preparation, about: Mapping[str, Any], get_model: Callable[[], Any]) -> None:
+        super().__init__(about, get_model)
+        self.preparation = preparation
+
+    def save_preparation(self, folder: Path) -> None:
+        """Write the preparation of the columns."""
+        self.preparation.save(folder / PREPARATION)
+
+    def renewed(self, get_model: Callable[[], Any]) -> TablePredictor:
+        """The same with another network."""
+        return TablePredictor(self.preparation, self.about, get_model)
+
+    def plain(self, x: np.ndarray, train: np.ndarray) -> np.ndarray:  # noqa: ARG002
+        """The inputs as they are."""
+        return x
+
+    def predict(
+        self,
+        source: pd.DataFrame | str | os.PathLike[str],
+        *,
+        names: Sequence[str] | None = None,
+        sep: str | None = None,
+        na: Sequence[str] | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        encoding: str | None = None,
+        sheet: str | int | None = None,
+        uncertainty: bool = False,
+        report: Report = silent,
+    ) -> pd.DataFrame:
+        """The rows of a table of the same form with predictions beside them; every row is kept, in its order.
+
+        Args:
+            source: a frame, a file or a URL, written as the training table was; the other arguments say where it isn't.
+            names: column names of a file without a header.
+            sep: the separator.
+            na: further words for a missing value.
+            decimal: the decimal mark of numbers.
+            thousands: what sets their thousands apart.
+            encoding: of the file.
+            sheet: of an Excel file.
+            uncertainty: also tell how far the predictions spread with dropout on (`goodfit.uncertainty`).
+            report: told of columns that aren't used and of values that training never saw.
+
+        Returns:
+            the rows as read, and `predicted <target>`; for classes also `probability <class>` of each. With
+            `uncertainty` also `uncertainty <target>`: the standard deviation in the target's unit, the noise of the
+            target not counted; for classes the predictive entropy, in nats.
+
+        Raises:
+            InputError: a column is missing, or a cell can't be read.
+        """
+        preparation = self.preparation
+        marks = {k: v for k, v in (("decimal", decimal), ("thousands", thousands)) if v is not None}
+        forms = {n: dataclasses.replace(f, **marks) if f.kind == "number" else f for n, f in preparation.forms.items()}
+        preparation = dataclasses.replace(preparation, forms=forms, na=(*(preparation.na or ()), *(na or ())) or None)
+        stored = self.about.get("read", {}) if isinstance(source, (str, os.PathLike)) else {}
+        given = {"names": names, "sep": sep, "encoding": encoding, "sheet": sheet}
+        given = {key: stored.get(key) if value is None else value for key, value in given.items()}
+        read = preparation.read(source, **given)
+        raw = read.frame
+        for note in (*read.notes, *preparation.review(raw)):
+            report(Progress("note", text=note, finished=True))
+        whole = {c: "Int64" for c in raw.columns if raw[c].dtype.kind == "f" and (raw[c].dropna() % 1 == 0).all()}
+        x = preparation.transform(raw)
+        columns = self.columns(self.outputs(x))
+        if uncertainty:
+            columns |= self.spread(x)
+        return raw.astype(whole).assign(**columns)
+
+    def labelled(self, source: str, known: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """All rows of a table, prepared as they were: inputs, and the target standardized or as codes."""
+        from goodfit import tables
+        from goodfit.tables.target import target_codes
+
+        about = self.about
+        reading = dict(about["read"])
+        raw = tables.read(source, **reading)
+        if about["target"] not in raw.frame:
+            raise InputError(f"{source} has no column {about['target']!r}.", "Give the table as it was.")
+        if known and raw.fingerprint != about.get("fingerprint", raw.fingerprint):
+            raise InputError(
+                f"{source} is not what it was when the network was trained: {_changed(raw.frame, about)}.",
+                "Give the table as it was, or train again.",
+            )
+        again = self.preparation.read(source, **{k: reading[k] for k in ("names", "sep", "encoding", "sheet")})
+        x = self.preparation.transform(again.frame)
+        column = raw.frame[about["target"]]
+        if about["task"] == "regression":
+            values = (column.to_numpy(dtype=np.float64) - about["target_mean"]) / about["target_scale"]
+            return x, values.astype(np.float32)
+        return x, target_codes(column, tuple(about["classes"]))
+
+
+def _changed(frame: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    """How a table differs from the one that a network was trained on."""
+    from goodfit.tables.read import fingerprint
+
+    if len(frame) != about["rows"]["table"]:
+        return f"it has {len(frame)} rows, and had {about['rows']['table']}"
+    known = about.get("column_fingerprints") or {}
+    names = [str(name) for name in frame.columns]
+    if known and names != list(known):
+        return f"its columns are {', '.join(names)}, and were {', '.join(known)}"
+    other = [name for name in frame.columns if known and fingerprint(frame[[name]]) != known[str(name)]]
+    if not other:
+        return "it has other values"
+    more = f" and {len(other) - 5} more" if len(other) > 5 else ""
+    named = ", ".join(repr(str(name)) for name in other[:5])
+    return f"the column{'s' if len(other) > 1 else ''} {named}{more} hold{'' if len(other) > 1 else 's'} other values"

@@ -38,6 +38,7 @@ def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy | ModelStudy:
         return FitResult.of(store.load_run(folder))
     study = store.load_study(folder)
     at_hand = {name: (Path(folder) / name).is_file() for name in (MODEL, PREPARATION)}
+    at_hand[PREPARATION] |= study.about.get("kind") == "images"
     place = max(place for place, trial in enumerate(study.trials) if trial.kept)
     if not at_hand[PREPARATION] and "design" in study.about:
         return _of_a_model(study, folder if at_hand[MODEL] else None)

@@ -15,6 +15,7 @@ from goodfit.errors import InputError
 from goodfit.values import Comparison, Diagnosis, Run, Study
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -101,7 +102,7 @@ class FitResult(Run):
 
 @dataclass(frozen=True, eq=False)
 class TableStudy(Study):
-    """A `Study` of a table with its networks at hand.
+    """A `Study` of a table or of images with its networks at hand.
 
     Args:
         predictor: the kept network and the preparation of its inputs.
@@ -116,8 +117,8 @@ class TableStudy(Study):
         """The kept network as a Keras model: prepared inputs in, standardized target or probabilities out."""
         return self._kept().model
 
-    def predict(self, table: pd.DataFrame | str | os.PathLike[str]) -> pd.DataFrame:
-        """The rows of a table of the same form with predictions beside them; every row is kept, in its order."""
+    def predict(self, table: pd.DataFrame | str | os.PathLike[str] | np.ndarray) -> pd.DataFrame:
+        """The rows of a table of the same form, or image files, with predictions beside them, all in their order."""
         return self._kept().predict(table)
 
     @property

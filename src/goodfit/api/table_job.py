@@ -1,4 +1,4 @@
-"""`train` and `predict`: a table in, a well-fitted network and an honest report out."""
+"""`train` and `predict`: a table or images in, a well-fitted network and an honest report out."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import contextlib
 import dataclasses
 import os
 import platform
-import re
 import sys
 import threading
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from goodfit.api.predictor import Predictor
+from goodfit.api.predictor import Predictor, TablePredictor
 from goodfit.api.result import FitResult, TableStudy
+from goodfit.api.sources import Source, is_folder
 from goodfit.api.table_stages import MEASURED, check_sanity, look_once, stage, train_network
 from goodfit.errors import InputError, Interrupted
 from goodfit.values import Dataset, Progress, Report, Score, Trial, silent
@@ -29,15 +29,13 @@ if TYPE_CHECKING:
     from goodfit.improvement import Budget
 
 PACKAGES = ("goodfit", "keras", "jax", "numpy", "scikit-learn", "pandas")
-CELLS_HASHED = 500_000
-"""A table with more cells than this has no hash of each column: it would cost noticeable time."""
 ROWS_LISTED = 20_000
 """Rows whose place in the split is written out in a run's provenance; of a larger table the seed tells it."""
 
 
 def train(
-    table: str | os.PathLike[str] | pd.DataFrame,
-    target: str,
+    table: str | os.PathLike[str] | pd.DataFrame | np.ndarray,
+    target: str | Sequence[Any] | np.ndarray,
     *,
     task: Literal["regression", "binary", "multiclass"] | None = None,
     seeds: int = 8,
@@ -61,26 +59,31 @@ def train(
     test: str | os.PathLike[str] | pd.DataFrame | None = None,
     validation: float = 0.2,
     test_size: float = 0.2,
+    image_size: int | None = None,
     improve: bool = False,
     budget: int | str | None = None,
     command: str | None = None,
     report: Report = silent,
 ) -> TableStudy:
-    """Train a network on a table: read, inspect, split, prepare, baselines, sanity, train, diagnose, test once, save.
+    """Train a network on a table or on images: read, split, prepare, baselines, sanity, train, diagnose, test, save.
+
+    A folder whose sub-folders hold the images of a class each is trained on with the target `"folders"`; an array of
+    images with the class of each. They are brought to one size and given to a small convolutional network.
 
     With `improve`, the network is also mended by one change at a time, as `goodfit.improve` does, on the training and
     validation rows; what is kept is trained as the first network was. The test rows are looked at once all the same,
     after everything is chosen: at that look the kept network stands beside the first one and the baselines.
 
     Args:
-        table: a file (CSV, TSV, spaces, gzip, Parquet, JSON lines, Excel), a URL, or a DataFrame.
-        target: the column to predict.
+        table: a file (CSV, TSV, spaces, gzip, Parquet, JSON lines, Excel), a URL, or a DataFrame; or a folder of
+            images, or an array of them, shape (images, height, width) or (images, height, width, channels).
+        target: the column to predict; `"folders"` for a folder of images; of an array the class of each image.
         task: `regression`, `binary` or `multiclass`; found from the target where `None`.
         seeds: networks trained, each from its own random start; the one with the best validation loss is kept.
         seed: the first of their seeds, and the seed of the split.
         epochs: passes over the training rows at most; chosen by the table's size where `None`.
         out: the folder that gets the run's folder; nothing is saved where `None`.
-        name: of the run's folder; the table's file name where `None`.
+        name: of the run's folder; that of the table's file or of the folder where `None`.
         overwrite: replace a saved run of that name.
         names: column names of a file without a header.
         sep: the separator; detected where `None`, as are the next three.
@@ -94,9 +97,10 @@ def train(
         drop: columns to leave out.
         group: rows with the same value of this column are kept in one part of the split.
         time: split by this column: the latest rows are the test rows.
-        test: a table of its own for the test rows.
+        test: a table or folder of its own for the test rows.
         validation: share of the rows that choose the epoch and the seed.
         test_size: share of the rows that are looked at once, at the end.
+        image_size: pixels of the longer side that images have at most; 64 where `None`.
         improve: mend the network before it is tested. Finished trials are kept in `<name>.trials` beside the run's
             folder, and the same call goes on from them.
         budget: of that: optimizer steps over all trials and seeds, or a time such as `"60s"`.
@@ -125,44 +129,51 @@ def train(
     limits = _limits(improve, budget)
     _check_backend()
     _check_arguments(seeds, seed, epochs, validation, test_size, group, time)
+    reading = {
+        "names": names, "sep": sep, "na": na, "decimal": decimal,
+        "thousands": thousands, "encoding": encoding, "sheet": sheet,
+    }  # fmt: skip
+    source: Source
+    if isinstance(table, np.ndarray) or is_folder(table) or _meant_as_folder(table, target):
+        from goodfit.api.image_source import ImageSource
+
+        columns = {"categorical": categorical, "numeric": numeric, "drop": drop, "group": group, "time": time}
+        _refuse_options(reading | columns, "is for tables, and these are images")
+        source = ImageSource(cast(Any, table), target, task=task, size=image_size, test=test)
+    else:
+        from goodfit.api.table_source import TableSource
+
+        _refuse_options({"image-size": image_size}, "is for folders of images, and this is none")
+        source = TableSource(
+            cast(Any, table), str(target), task=task, reading=reading, categorical=categorical, numeric=numeric,
+            drop=drop, group=group, time=time, test=test,
+        )  # fmt: skip
+    run_name = _checked_name(name) or source.name
     folder = None
     if out is not None:
-        folder = Path(out) / _run_name(table, name)
+        folder = Path(out) / run_name
         store.check_new_folder(folder, overwrite)
     with stage("read", report) as say:
-        reading = {
-            "names": names, "sep": sep, "na": na, "decimal": decimal,
-            "thousands": thousands, "encoding": encoding, "sheet": sheet,
-        }  # fmt: skip
-        raw = tables.read(table, **reading)
-        roles = tuple(column for column in (group, time) if column)
-        found = tables.inspect(raw, target, task=task, categorical=categorical, numeric=numeric, drop=drop, roles=roles)
-        say(f"{len(raw.frame)} rows, {len(raw.frame.columns)} columns; {found.reason}")
+        say(source.read())
     _import_meanwhile(folder is not None)
     with stage("prepare", report) as say:
-        test_table = None if test is None else tables.read(test, **reading)
-        parts = tables.split(
-            raw, found, seed=seed, validation=validation, test=test_size, group=group, time=time, test_table=test_table
-        )
-        preparation, dataset = tables.prepare(raw, found, parts)
-        say(f"{parts.how.rstrip('.')}; {dataset.x.shape[1]} inputs")
+        say(source.prepare(seed, validation, test_size))
+    dataset, plain = source.dataset, source.plain
     for note in dataset.notes:
         report(Progress("note", text=note, finished=True))
     with stage("baselines", report) as say:
-        baselines = tables.baselines(dataset, seed=seed)
+        baselines = tables.baselines(plain, seed=seed)
         fitted = min(len(dataset.train), MOST_ROWS)
         measurements = tables.baseline_losses(dataset, baselines)
         losses = ", ".join(f"{model} {measurements[key]:.3g}" for key, model in MEASURED.items() if key in measurements)
         say(f"validation loss: {losses}" + (f" (fitted to {fitted} rows)" if fitted < len(dataset.train) else ""))
-    from goodfit.training import networks
-
-    recipe = networks.mlp(dataset, epochs=epochs, seed=seed).replace(preparation=preparation.describe)
+    recipe = source.recipe(epochs, seed)
     with contextlib.ExitStack() as held:
         proof = None
         if limits is not None:
             from goodfit.api import improving_stage
 
-            proof = improving_stage.prepared(recipe, dataset, seeds, limits, folder, report)
+            proof = improving_stage.prepared(recipe, dataset, plain, seeds, limits, folder, report)
             held.enter_context(proof.alone())
         members = range(seed, seed + seeds)
         measurements["small_sample_loss"] = check_sanity(recipe, dataset, members, measurements["chance_loss"], report)
@@ -172,9 +183,9 @@ def train(
         with stage("diagnose", report) as say:
             from goodfit import checks
 
-            diagnosis = checks.diagnose(run, dataset)
+            diagnosis = checks.diagnose(run, plain)
             say(f"{diagnosis.verdict}: {diagnosis.reason}")
-        about = _about(raw, found, dataset, reading, test, command)
+        about = source.about() | {"command": command}
         trials: tuple[Trial, ...] = (Trial(run, diagnosis),)
         interrupted = run.outcome == "interrupted"
         if proof is not None and limits is not None and not interrupted:
@@ -189,13 +200,15 @@ def train(
                 about |= mended.about
         place = max(place for place, trial in enumerate(trials) if trial.kept)
         run = cast(FitResult, trials[place].run)
-        kept = Predictor(preparation, about, lambda: run.model)
+        kept: Predictor = source.predictor(about, lambda: run.model)
         looks = 0
         scores: tuple[Score, ...] = ()
         predictions: dict[str, np.ndarray] = {}
         if not interrupted:
             with stage("test", report) as say:
                 scores, predictions = look_once(dataset, trained, baselines, kept, None if trained is first else first)
+                predictions, shown = source.illustrate(predictions)
+                about |= shown
                 looks = 1
                 say(
                     ", ".join(
@@ -221,7 +234,7 @@ def train(
             predictions=predictions,
             dataset=dataset,
             about=about,
-            name=folder.name if folder else _run_name(table, name),
+            name=run_name,
             predictor=kept,
             models=trained.model,
         )
@@ -237,7 +250,7 @@ def train(
 
 def predict(
     run: str | os.PathLike[str],
-    table: str | os.PathLike[str] | pd.DataFrame,
+    table: str | os.PathLike[str] | pd.DataFrame | np.ndarray,
     *,
     out: str | os.PathLike[str] | None = None,
     names: Sequence[str] | None = None,
@@ -250,11 +263,12 @@ def predict(
     uncertainty: bool = False,
     report: Report = silent,
 ) -> pd.DataFrame:
-    """Predict the target of new rows with a saved network; every row is kept, in its order.
+    """Predict the target of new rows or images with a saved network; every row is kept, in its order.
 
     Args:
         run: a folder that `goodfit train` wrote.
-        table: raw rows of the same form as the training table, missing and unseen values included.
+        table: raw rows of the same form as the training table, missing and unseen values included; for a network of
+            images a folder (with folders beneath), a file, or an array of them.
         out: a CSV file to write as well.
         names: column names of a file without a header.
         sep: the separator; the training table's where `None`, as are the next five.
@@ -269,7 +283,8 @@ def predict(
     Returns:
         the rows as read, with `predicted <target>`, and for classes `probability <class>` of each. With
         `uncertainty` also `uncertainty <target>`: the standard deviation in the target's unit, the noise of the target
-        not counted; for classes the predictive entropy, in nats.
+        not counted; for classes the predictive entropy, in nats. Of images: `file`, the predictions, and in `note`
+        why a file has none.
 
     Raises:
         InputError: no such run, or the table lacks a column that the network needs; the message names it.
@@ -280,61 +295,22 @@ def predict(
     predictor = Predictor.load(run, study.about)
     if out is not None:
         _check_writable(Path(out))
-    frame = predictor.predict(
-        table,
-        names=names,
-        sep=sep,
-        na=na,
-        decimal=decimal,
-        thousands=thousands,
-        encoding=encoding,
-        sheet=sheet,
-        uncertainty=uncertainty,
-        report=report,
-    )
+    reading = {
+        "names": names, "sep": sep, "na": na, "decimal": decimal,
+        "thousands": thousands, "encoding": encoding, "sheet": sheet,
+    }  # fmt: skip
+    if isinstance(predictor, TablePredictor):
+        if is_folder(table):
+            raise InputError(f"{table} is a folder, and the network was trained on a table.", "Give a table.")
+        frame = predictor.predict(cast(Any, table), **reading, uncertainty=uncertainty, report=report)
+    else:
+        _refuse_options(reading, "is for tables, and the network was trained on images")
+        frame = predictor.predict(table, uncertainty=uncertainty, report=report)
     if out is not None:
         partial = Path(out).with_name(f".{Path(out).name}.part")
         frame.to_csv(partial, index=False, lineterminator="\n")
         partial.replace(out)
     return frame
-
-
-def _about(
-    raw: Any, found: Any, dataset: Dataset, reading: dict[str, Any], test: Any, command: str | None
-) -> dict[str, Any]:
-    """What the report and `predict` need to know of the data, as plain data."""
-    return {
-        "task": dataset.task,
-        "task_reason": found.reason,
-        "target": dataset.target,
-        "classes": list(dataset.classes),
-        "target_mean": dataset.target_mean,
-        "target_scale": dataset.target_scale,
-        "columns": [dataclasses.asdict(column) for column in dataset.columns],
-        "notes": list(dataset.notes),
-        "split": dataset.split,
-        "rows": {
-            "table": len(raw.frame),
-            "train": len(dataset.train),
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
-        },
-        "source": dataset.source,
-        "test_source": str(test) if isinstance(test, (str, os.PathLike)) else None,
-        "fingerprint": dataset.fingerprint,
-        "column_fingerprints": _column_fingerprints(raw.frame),
-        "command": command,
-        "read": {key: list(value) if isinstance(value, tuple) else value for key, value in reading.items()},
-    }
-
-
-def _column_fingerprints(frame: pd.DataFrame) -> dict[str, str]:
-    """A hash of each column, by which a changed table tells what was changed; none of a large table's."""
-    from goodfit.tables.read import fingerprint
-
-    if frame.size > CELLS_HASHED:
-        return {}
-    return {str(name): fingerprint(frame[[name]]) for name in frame.columns}
 
 
 def _split_record(dataset: Dataset, seed: int) -> dict[str, Any]:
@@ -401,16 +377,24 @@ def _check_arguments(
         raise InputError("both group and time are given.", "Split by one of them.")
 
 
-def _run_name(table: Any, name: str | None) -> str:
-    """The given name, or the table's file name without its endings."""
-    if name is not None:
-        if not name or Path(name).name != name or name in (".", ".."):
-            raise InputError(f"the name {name!r} can't name a folder.", "Give a name without slashes.")
-        return name
-    if not isinstance(table, (str, os.PathLike)):
-        return "table"
-    file = re.split(r"[?#]", str(table))[0].rstrip("/").rsplit("/", 1)[-1]
-    return re.sub(r"[^\w.-]+", "-", file.split(".")[0] or file).strip("-.") or "table"
+def _checked_name(name: str | None) -> str | None:
+    """The name that a run was given, where it can name a folder."""
+    if name is not None and (not name or Path(name).name != name or name in (".", "..")):
+        raise InputError(f"the name {name!r} can't name a folder.", "Give a name without slashes.")
+    return name
+
+
+def _meant_as_folder(table: Any, target: Any) -> bool:
+    """Whether a path that isn't there was to be a folder of images."""
+    path = isinstance(table, (str, os.PathLike)) and "://" not in str(table)
+    return path and isinstance(target, str) and target == "folders" and not Path(table).exists()
+
+
+def _refuse_options(given: Mapping[str, Any], why: str) -> None:
+    """`InputError` where an option was given that the source has no use for."""
+    for option, value in given.items():
+        if value is not None and not (isinstance(value, (list, tuple)) and not value):
+            raise InputError(f"--{option} {why}.", "Leave it out.")
 
 
 def _check_writable(path: Path) -> None:

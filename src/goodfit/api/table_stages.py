@@ -1,4 +1,4 @@
-"""The stages of the table job that train and test: sanity, training, the one look at the test rows."""
+"""The stages of `train` that train and test: sanity, training, the one look at the test rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_sanity(recipe: Recipe, dataset: Dataset, members: Sequence[int], chanc
             raise InputError(
                 f"the network can't learn even {sanity.SAMPLE_ROWS} training rows by heart: its loss on them stays at "
                 f"{small:.3g}, and chance is {chance:.3g}.",
-                "Look at the columns it was given: does anything in them tell of the target?",
+                "Look at what it was given: does anything in it tell of the target?",
             )
         say(f"loss on {sanity.SAMPLE_ROWS} rows learned by heart: {small:.2g} (chance {chance:.3g})")
     return small
@@ -52,7 +52,7 @@ def check_sanity(recipe: Recipe, dataset: Dataset, members: Sequence[int], chanc
 def train_network(
     recipe: Recipe, dataset: Dataset, members: Sequence[int], measurements: Mapping[str, float], report: Report
 ) -> Population:
-    """A table's network on every seed, its epochs chosen by the validation rows.
+    """A network on every seed, its epochs chosen by the validation rows.
 
     Args:
         recipe: of the network.
@@ -71,7 +71,7 @@ def train_network(
         initial = float(np.median([tables.loss(dataset, "train", p) for p in before]))
         run = dataclasses.replace(
             trained.run,
-            measurements={**measurements, "initial_loss": initial},
+            measurements={**measurements, "initial_loss": initial, "validation_rows": float(len(dataset.validation))},
             task=dataset.task,
             name=dataset.target,
         )

@@ -56,7 +56,10 @@ def goodfit(
 @app.command()
 def train(
     table: Table,
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    target: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="The column to predict; folders, where TABLE is a folder of images."),
+    ],
     task: Annotated[
         Literal["regression", "binary", "multiclass"] | None,
         typer.Option(help="What the target asks for; found out where not given."),
@@ -76,7 +79,9 @@ def train(
     time: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Validate and test on the latest rows by this column.")
     ] = None,
-    test: Annotated[str | None, typer.Option(metavar="FILE", help="A table of test rows of the same form.")] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Test rows in a table or folder of their own.")
+    ] = None,
     validation: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of the rows that choose epoch and model.")
     ] = 0.2,
@@ -85,6 +90,10 @@ def train(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The root of every random draw.")] = 0,
     epochs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Passes over the training rows, at most.")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=4, metavar="PIXELS", help="Of an image's longer side, at most; 64 where not given."),
     ] = None,
     improve: Annotated[
         bool, typer.Option("--improve", help="Then mend the network by one change at a time, on paired seeds.")
@@ -108,7 +117,10 @@ def train(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train networks on a table, say how well they fit, and save model and report."""
+    """Train networks on a table or on images, say how well they fit, and save model and report.
+
+    Images: a folder with a sub-folder per class, and --target folders.
+    """
     with answering(debug):
         with progress(quiet) as report:
             from goodfit import api
@@ -131,6 +143,7 @@ def train(
                 test=test,
                 validation=validation,
                 test_size=test_size,
+                image_size=image_size,
                 improve=improve,
                 budget=budget,
                 command=shlex.join(["goodfit", *sys.argv[1:]]),
@@ -214,15 +227,16 @@ def predict(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict the target of new rows; every row is kept, in its order.
+    """Predict the target of new rows or images; every row is kept, in its order.
 
-    The table is read as the one that the network was trained on, unless told otherwise.
+    The table is read as the one that the network was trained on, unless told otherwise. Of images, give a folder or
+    a file.
     """
     with answering(debug):
         from goodfit import api
 
         how = options.reading(names, sep, na, decimal, thousands, encoding, sheet)
-        if out is not None and out.exists() and Path(table).exists() and out.samefile(table):
+        if out is not None and out.is_file() and Path(table).exists() and out.samefile(table):
             raise InputError(f"{out} is the table itself, which would be lost.", "Give another file to write (-o).")
         with progress(quiet=False) as report:
             frame = api.predict(run, table, out=out, uncertainty=uncertainty, report=report, **how)
@@ -234,7 +248,7 @@ def predict(
         elif out is None:
             put_data(frame.to_csv(index=False, lineterminator="\n"))
         else:
-            say(f"{len(frame)} rows in {out}")
+            say(f"{len(frame)} {'images' if 'note' in frame and 'file' in frame else 'rows'} in {out}")
 
 
 def _report(study: Study) -> str | None:

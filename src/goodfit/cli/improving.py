@@ -14,7 +14,7 @@ from goodfit.cli.progress import progress
 
 def improve(
     run: RunFolder,
-    table: Annotated[str | None, typer.Option(metavar="TABLE", help="The table, where it has moved.")] = None,
+    table: Annotated[str | None, typer.Option(metavar="TABLE", help="The table or folder, where it has moved.")] = None,
     metric: Annotated[
         str, typer.Option(metavar="NAME", help="What judges: loss, mse, mae, error_rate or log_loss.")
     ] = "loss",

@@ -44,7 +44,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 Table = Annotated[
-    str, typer.Argument(metavar="TABLE", help="CSV, TSV, Parquet, JSON lines or .xlsx, also gzipped; a path or a URL.")
+    str,
+    typer.Argument(
+        metavar="TABLE",
+        help="CSV, TSV, Parquet, JSON lines or .xlsx, also gzipped; a path or a URL. Or a folder of images.",
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a saved run.")]
 

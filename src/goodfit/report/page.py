@@ -38,6 +38,9 @@ MOST_COLUMNS = 200
 GROUPED_FROM = 24
 """A table with more columns than this shows neighbours that were treated alike as one line."""
 
+MOST_SKIPPED = 200
+"""Files that were left out and are listed; further ones are counted."""
+
 MOST_JSON = 40_000
 """Characters of the recipe's JSON in a report; a longer one is left to the run's folder."""
 
@@ -85,6 +88,9 @@ def html(study_or_run: Study | Run, diagnosis: Diagnosis | None = None) -> str:
         predicted_items=interactive.predictions_items(predicted) if predicted else (),
         errors=_largest_errors(predicted) if predicted else [],
         confusion=confusion_chart(study) if study else None,
+        examples=_pictures(study, "examples"),
+        mistakes=_pictures(study, "mistakes"),
+        skipped=(study.about.get("skipped") or ())[:MOST_SKIPPED] if study else (),
         columns=_columns(study.about.get("columns") or ()) if study else ([], 0),
         rows=_rows(study) if study else [],
         ladder=_ladder(study) if study else [],
@@ -223,6 +229,11 @@ def _rows(study: Study) -> list[tuple[str, int, float]]:
     parts = [(label, int(known[name])) for name, label in _PARTS if known.get(name)]
     total = sum(n for _, n in parts)
     return [(label, n, 100 * n / total) for label, n in parts]
+
+
+def _pictures(study: Study | None, kind: str) -> list[Mapping[str, Any]]:
+    """The pictures that a study of images carries: examples of each class, mistakes."""
+    return list((study.about.get("pictures") or {}).get(kind) or ()) if study else []
 
 
 _PARTS = (("train", "training"), ("validation", "validation"), ("test", "test"))

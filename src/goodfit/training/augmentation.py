@@ -1,5 +1,5 @@
-"""Mixup for tables: a model that trains on blends of its rows. Keras has the others: `GaussianNoise` for inputs, and
-`RandomFlip`, `RandomRotation`, `MixUp`, `CutMix` and more for images."""
+"""Mixup for tables: a model that trains on blends of its rows; random shifts by whole pixels for images. Keras has the
+others: `GaussianNoise` for inputs, and `RandomFlip`, `RandomRotation`, `MixUp`, `CutMix` and more for images."""
 
 from __future__ import annotations
 
@@ -115,3 +115,61 @@ class Mixup(keras.Model):
         fields = dict(config)
         fields["model"] = keras.saving.deserialize_keras_object(fields["model"], custom_objects=custom_objects)
         return cls(**fields)
+
+
+@keras.saving.register_keras_serializable(package="goodfit")
+class RandomShift(keras.layers.Layer):
+    """Shifts each image by a few whole pixels, in training only; pixels at the edge are repeated into the gap.
+
+    Rows and columns are shifted apart, by whole numbers drawn evenly from −k to k, where k is `share` of the height or
+    width, rounded. Nothing is interpolated, so that it costs a fraction of Keras's `RandomTranslation`, inside compiled
+    chunks of epochs too. A `rate` of 0 leaves the images as they are.
+    Source: padding by 4 of 32 pixels and a random crop, as He, Zhang, Ren and Sun (2016), "Deep residual learning for
+    image recognition", section 4.2; here with the edge repeated.
+
+    Args:
+        rate: the share of height and width that an image is shifted by at most, from 0 to 1.
+        seed: of the draws.
+
+    Raises:
+        InputError: a rate out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> image = np.arange(9.0).reshape(1, 3, 3, 1)
+        >>> layer = RandomShift(0.3, seed=0)
+        >>> bool((layer(image, training=False) == image).all()), layer(image, training=True).shape
+        (True, (1, 3, 3, 1))
+    """
+
+    def __init__(self, rate: float = 0.1, seed: int | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        if not (math.isfinite(rate) and 0 <= rate <= 1):
+            raise InputError(f"the rate of RandomShift is {rate:g}.", "Give a share from 0 to 1; 0.1 is usual.")
+        self.rate, self.seed = float(rate), seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The images, shape (batch, height, width, channels), shifted while training."""
+        if not training:
+            return inputs
+        shifted = inputs
+        for axis in (1, 2):
+            size = int(inputs.shape[axis])
+            most = round(self.rate * size)
+            if not most:
+                continue
+            count = ops.shape(inputs)[0]
+            by = keras.random.randint((count, 1), -most, most + 1, seed=self.seed_generator)
+            places = ops.clip(ops.arange(size)[None] + by, 0, size - 1)
+            shape = (-1, size, 1, 1) if axis == 1 else (-1, 1, size, 1)
+            shifted = ops.take_along_axis(shifted, ops.reshape(places, shape), axis=axis)
+        return shifted
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the inputs."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

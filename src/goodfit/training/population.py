@@ -26,6 +26,8 @@ DIVERGED = 10
 """A training whose last loss is more than this many times its first has diverged."""
 BLOCK_ROWS = 1024
 """Rows per prediction: one compiled shape serves every part of the data."""
+IMAGE_ROWS = 128
+"""The same of inputs that are more than a line of numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +78,22 @@ class Population:
             non_trainable = [pick(v) for v in model.non_trainable_variables]
             return model.stateless_call(trainable, non_trainable, block, training=False)[0]
 
-        predict = jax.jit(jax.vmap(member, in_axes=(0, None)))
         with persistent_cache():
-            return self._in_blocks(predict, weights, x)
+            if x.ndim > 2:  # convolutions with a kernel per member are slow, and what they give is large
+                one = jax.jit(lambda values, block: member(values, block)[None])
+                members = range(len(self.run.seeds))
+                apart = [
+                    self._in_blocks(one, [values[m] for values in weights], x, min(IMAGE_ROWS, len(x))) for m in members
+                ]
+                return np.concatenate(apart)
+            return self._in_blocks(jax.jit(jax.vmap(member, in_axes=(0, None))), weights, x)
 
     @staticmethod
-    def _in_blocks(predict: Any, weights: list[Any], x: np.ndarray) -> np.ndarray:
+    def _in_blocks(predict: Any, weights: list[Any], x: np.ndarray, size: int = BLOCK_ROWS) -> np.ndarray:
         blocks = []
-        for start in range(0, len(x), BLOCK_ROWS):
-            block = np.asarray(x[start : start + BLOCK_ROWS], dtype=np.float32)
-            padded = np.pad(block, ((0, BLOCK_ROWS - len(block)), *((0, 0),) * (block.ndim - 1)))
+        for start in range(0, len(x), size):
+            block = np.asarray(x[start : start + size], dtype=np.float32)
+            padded = np.pad(block, ((0, size - len(block)), *((0, 0),) * (block.ndim - 1)))
             blocks.append(np.asarray(predict(weights, padded))[:, : len(block)])
         return np.concatenate(blocks, axis=1)
 
