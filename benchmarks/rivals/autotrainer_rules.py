@@ -1,8 +1,9 @@
-"""The rules of AutoTrainer, re-stated from its paper and the default parameters of its published implementation.
+"""The rules of AutoTrainer, re-stated from its authors' implementation with its default parameters.
 
 Source: Zhang, Zhai, Ma and Shen (2021), "AUTOTRAINER: An Automatic DNN Training Problem Detection and Repair System",
-ICSE; the repository shiningrain/AUTOTRAINER, where beta 1 to 3, gamma and the others are `default_param`. It looks at
-the gradients after an epoch, and reports one problem: a dying ReLU before exploding before vanishing gradients.
+ICSE, by the repository shiningrain/AUTOTRAINER, where beta 1 to 3, gamma and the others are `default_param` (the text
+of the paper was not at hand). It looks at the gradients after an epoch, and reports one problem: a dying ReLU before
+exploding before vanishing gradients.
 
 It does so only where the accuracy stays below Theta = 0.7 or moves by less than delta = 0.01. The lab records losses
 and no accuracy, which its regressions have none of, so the gradients are judged without that condition.

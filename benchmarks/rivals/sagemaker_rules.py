@@ -145,7 +145,7 @@ RULES = (
         "rows",
     ),
     Rule("CheckInputImages", "mean of the input images farther from 0 than 0.2, of 500", check_input_images, "rows"),
-    Rule("ExplodingTensor", "a non-finite loss", exploding_losses, "curves"),
+    Rule("ExplodingTensor", "a non-finite loss, where only losses are seen", exploding_losses, "curves"),
     Rule("ExplodingTensor", "a non-finite loss, gradient or weight", exploding_tensor, "signals"),
     Rule(
         "DeadRelu",

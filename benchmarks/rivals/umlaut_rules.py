@@ -1,8 +1,8 @@
-"""The heuristics of UMLAUT, re-stated from its paper and its published messages and checks.
+"""The heuristics of UMLAUT, re-stated from the checks and messages that its authors have published.
 
 Source: Schoop, Huang and Hartmann (2021), "UMLAUT: Debugging Deep Learning Programs using Program Structure and Model
-Behavior", CHI; the repository BerkeleyHCI/umlaut (umlaut/heuristics.py, umserver/errors.py). In the order in which
-they are run: those before the training, then those of each epoch.
+Behavior", CHI, by the repository BerkeleyHCI/umlaut (umlaut/heuristics.py, umserver/errors.py; the text of the paper
+was not at hand). In the order in which they are run: those before the training, then those of each epoch.
 """
 
 from __future__ import annotations
