@@ -68,10 +68,13 @@ def semi_hard_negatives(distances: Any, negative: Any) -> Any:
         shape (rows, rows), int32: the negative's row for anchor i and positive j.
     """
     distances = ops.stop_gradient(distances)
-    farther = ops.logical_and(negative[:, None, :], distances[:, None, :] > distances[:, :, None])
-    nearest = ops.argmin(ops.where(farther, distances[:, None, :], float("inf")), axis=2)
-    farthest = ops.argmax(ops.where(negative, distances, -1.0), axis=1)
-    return ops.cast(ops.where(ops.any(farther, axis=2), nearest, farthest[:, None]), "int32")
+    order = ops.argsort(ops.where(negative, distances, float("inf")), axis=1)  # the negatives, nearest first
+    ordered = ops.where(
+        ops.take_along_axis(negative, order, axis=1), ops.take_along_axis(distances, order, axis=1), float("inf")
+    )
+    nearer = ops.sum(ops.cast(ordered[:, None, :] <= distances[:, :, None], "int32"), axis=2)
+    last = ops.sum(ops.cast(negative, "int32"), axis=1) - 1
+    return ops.cast(ops.take_along_axis(order, ops.clip(nearer, 0, ops.maximum(last, 0)[:, None]), axis=1), "int32")
 
 
 def hardest(distances: Any, positive: Any, negative: Any) -> tuple[Any, Any]:
