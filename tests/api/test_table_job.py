@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import goodfit
+from goodfit import store
 from goodfit.api.result import TableStudy
 from goodfit.errors import InputError
 from goodfit.values import Progress
@@ -168,6 +169,27 @@ def test_a_loaded_study_is_the_one_that_was_saved(saved: TableStudy) -> None:
     assert loaded.scores == saved.scores
     x = np.zeros((2, len(saved.dataset.feature_names)), np.float32) if saved.dataset else np.zeros((2, 1))
     np.testing.assert_allclose(loaded.best_model.predict(x, verbose=0), saved.best_model.predict(x, verbose=0))
+
+
+def test_a_saved_run_is_diagnosed_alike_without_its_rows(saved: TableStudy) -> None:
+    """What only the rows can tell is then not applicable; all else is said with the same numbers and allowances."""
+    from goodfit.checks.case import Case
+    from goodfit.checks.reruns import mean_loss_error
+
+    run, dataset = store.load_run(str(saved.folder)), saved.dataset
+    assert dataset is not None
+    assert run.measurements["validation_rows"] == len(dataset.validation)
+    assert mean_loss_error(Case(run)) == mean_loss_error(Case(run, dataset)) > 0
+    again, before = goodfit.diagnose(run), saved.diagnosis
+    assert (again.verdict, again.reason) == (before.verdict, before.reason)
+    unknown = {
+        finding.slug for finding in again.findings if "rows it was trained on are not at hand" in finding.message
+    }
+    assert unknown <= {"unscaled-inputs", "unscaled-target", "nonfinite-inputs", "constant-inputs", "duplicate-rows",
+                       "target-leakage", "train-validation-shift", "too-few-examples", "class-imbalance"}  # fmt: skip
+    for finding in again.findings:
+        if finding.slug not in unknown:
+            assert finding == before.finding(finding.slug)
 
 
 def test_run_and_study_show_themselves(saved: TableStudy) -> None:

@@ -53,4 +53,8 @@ def test_pictures_show_the_pixels():
         kind, data = url.split(",")
         assert kind == "data:image/png;base64"
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), image)
-    assert images.pictures(np.zeros((1, 64, 64, 3), np.uint8))[0].startswith("data:image/jpeg")
+    noise = np.random.default_rng(0).integers(0, 256, (1, 300, 200, 3), dtype=np.uint8)
+    kind, data = images.pictures(noise)[0].split(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (43, 64)
+    assert 80 * len(data) < 600_000  # as many as a report may show, beside the 1.4 MB of its charts

@@ -24,7 +24,7 @@ FOLDERS = "folders"
 """The target of a folder of images: an image's class is the name of its sub-folder."""
 TARGET = "class"
 """What that is called among predictions."""
-EXAMPLES, MOST_CLASSES, MISTAKES = 6, 12, 18
+EXAMPLES, MOST_CLASSES, MISTAKES = 6, 10, 12
 """Pictures in the report: of each class, of so many classes, and of mistakes."""
 
 

@@ -105,6 +105,8 @@ def improve_run(
         made = study_of(proof, ladder, members, (x[test], y[test]) if len(test) else None, folder.name)
         looks = int(saved.run.provenance.get("test_looks", 0)) + made.about["test_looks"]
         whole = {**saved.about, **{k: v for k, v in made.about.items() if k not in ("task", "target", "notes")}}
+        if "pictures" in whole:  # the mistakes were those of the network before
+            whole["pictures"] = {"examples": whole["pictures"]["examples"]}
         study = TableStudy(
             trials=made.trials,
             task=saved.task,

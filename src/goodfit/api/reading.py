@@ -165,7 +165,7 @@ def diagnose(
             "there is no model to probe.", "Give the FitResult, the History or the model that was trained."
         )
     run, dataset = probing.probed(run, model, arguments, report)
-    return checks.diagnose(run, what.dataset if isinstance(what, TableStudy) and what.dataset else dataset)
+    return checks.diagnose(run, (what.plain if isinstance(what, TableStudy) else None) or dataset)
 
 
 def _run_of(what: Any, loss: str | None, val_loss: str | None) -> Run:

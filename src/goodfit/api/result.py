@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from goodfit.api.saving import save_study
 from goodfit.errors import InputError
-from goodfit.values import Comparison, Diagnosis, Run, Study
+from goodfit.values import Comparison, Dataset, Diagnosis, Run, Study
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,6 +120,13 @@ class TableStudy(Study):
     def predict(self, table: pd.DataFrame | str | os.PathLike[str] | np.ndarray) -> pd.DataFrame:
         """The rows of a table of the same form, or image files, with predictions beside them, all in their order."""
         return self._kept().predict(table)
+
+    @property
+    def plain(self) -> Dataset | None:
+        """The rows as lines of numbers, where they are at hand: of images the means of a coarse grid."""
+        if self.dataset is None or self.predictor is None:
+            return self.dataset
+        return dataclasses.replace(self.dataset, x=self.predictor.plain(self.dataset.x, self.dataset.train))
 
     @property
     def gain(self) -> Comparison | None:

@@ -166,12 +166,13 @@ def detectable(study: Study) -> str:
     if not found:
         return ""
     smallest = min(found, key=lambda made: made.detectable)
+    standardized = study.task == "regression" and study.about.get("target_scale")
     share = smallest.detectable / smallest.before if smallest.before > 0 else float("nan")
     gain = words.number(smallest.detectable, 3)
     return (
         f"The smallest gain that would have been found in four of five such studies is {gain}"
         f" ({words.percent(share)}) for the steadiest change; more seeds or rows find smaller ones."
-        + (" All this is in units of the standardized target." if study.about.get("target_scale") else "")
+        + (" All this is in units of the standardized target." if standardized else "")
     )
 
 
