@@ -270,6 +270,15 @@ def test_many_seeds_of_an_embedding_are_one_program():
     assert (run.curves["loss"][:, -1] < run.curves["loss"][:, 0]).all()
 
 
+def test_values_that_are_not_finite_are_found_in_batches_too():
+    x, y = rows_of_identities()
+    x[7, 2] = np.nan
+    model = network((6,), dimensions=3, units=(8,))
+    model.compile("adam", TripletHardLoss())
+    with pytest.raises(InputError, match=r"x holds NaN in 1 of 60 rows \(row 7\), in column 2"):
+        goodfit.fit(model, IdentityBatches(x, y, 4, 3), verbose=0)
+
+
 def test_what_stands_beside_the_batches_is_left_to_keras():
     x, y = rows_of_identities()
     model = network((6,), dimensions=3, units=(8,))

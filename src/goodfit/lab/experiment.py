@@ -57,7 +57,8 @@ class Experiment:
         question: one sentence.
         claim: the answer as usually taught, one sentence.
         source: where it is taught, or was first shown.
-        data: what it is run on: `table` (Auto MPG, or the user's own), `images` (Fashion-MNIST), `made` (drawn).
+        data: what it is run on: `table` (Auto MPG, or the user's own), `images` (Fashion-MNIST), `made` (drawn,
+            or the digits of scikit-learn).
         measure: runs it.
         seeds: members of each arm where no number is asked for.
         about: what is trained, one sentence.

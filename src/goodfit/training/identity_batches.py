@@ -124,9 +124,7 @@ class DrawnRows(Rows):
         draw: gives the order of an epoch, shape (count,), from NumPy's random state.
     """
 
-    draw: Callable[[Any], np.ndarray] = lambda random: random.permutation(
-        0
-    )  # a default, for the fields before have one
+    draw: Callable[[Any], np.ndarray]
 
     def order(self, random: Any = np.random) -> np.ndarray:
         """The rows of the next epoch, in their order."""

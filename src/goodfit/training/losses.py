@@ -51,7 +51,7 @@ class TripletSemiHardLoss(_TripletLoss):
     has no triplet and a loss of 0: `goodfit.embeddings.IdentityBatches` makes batches that have many. Sample weights
     weigh the anchors. The mining looks at rows³ combinations of a batch.
     Source: Schroff, Kalenichenko and Philbin (2015), "FaceNet: a unified embedding for face recognition and
-    clustering", eq. 2 and 4; all anchor-positive pairs, section 3.2; margin 0.2, section 3.1.
+    clustering", eq. 3 and 4; all anchor-positive pairs, section 3.2; margin 0.2, section 3.3.
 
     Args:
         margin: by how much a negative's squared distance is to exceed a positive's.

@@ -10,6 +10,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import keras_internals
+from goodfit.training.identity_batches import IdentityBatches
 from goodfit.training.losses import check_identities
 
 SPAN = 1e3
@@ -47,6 +48,8 @@ def check(
         Traceback (most recent call last):
         goodfit.errors.InputError: y holds labels other than 0 and 1 (5) with binary cross-entropy. ...
     """
+    if isinstance(x, IdentityBatches):
+        x, y = x.x, x.y
     _check_frozen(model)
     warnings = list(_check_output(model))
     sets: list[tuple[str, Any]] = [("", (x, y, sample_weight))]
