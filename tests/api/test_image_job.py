@@ -208,6 +208,7 @@ def test_a_folder_of_its_own_holds_the_test_images(folder, tmp_path):
         ({"categorical": ("a",)}, "--categorical is for tables"),
         ({"task": "regression"}, "no regression"),
         ({"image_size": 2}, "image size is 2"),
+        ({"test": pd.DataFrame()}, "given as DataFrame"),
     ],
 )
 def test_what_does_not_fit_images_is_refused(folder, options, problem):
@@ -236,3 +237,43 @@ def test_the_images_of_a_run_are_found_again_for_improve_and_changed_ones_refuse
     other = write(tmp_path / "other", digits(40))
     with pytest.raises(InputError, match="'seven' has 40 images, and had 41"):
         predictor.labelled(str(other))
+
+
+def test_a_base_turns_images_into_features_for_the_network(saved, folder, tmp_path):
+    """An independent way: the saved base and the saved network, one after the other, on pixels read by Pillow."""
+    import keras
+
+    from goodfit.api.predictor import Predictor
+
+    with_base = goodfit.train(folder, "folders", base=saved.folder, out=tmp_path, **QUICK)
+    assert with_base.dataset.x.shape == (81, with_base.best_model.input_shape[1])
+    assert score(with_base, "network") > 0.85
+    train = with_base.dataset.x[with_base.dataset.train].astype(np.float64)
+    np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-3)
+    base = keras.saving.load_model(tmp_path / "digits" / "base.keras")
+    network = keras.saving.load_model(tmp_path / "digits" / "model.keras")
+    source = keras.saving.load_model(Path(saved.folder) / "model.keras")
+    for layer in source.layers[:-1]:
+        for mine, theirs in zip(layer.weights, base.get_layer(layer.name).weights, strict=True):
+            np.testing.assert_array_equal(mine.value, theirs.value)
+    table = goodfit.predict(tmp_path / "digits", folder / "seven")
+    pixels = np.stack([np.asarray(Image.open(folder / "seven" / name), np.float32) / 255 for name in table["file"]])
+    made = network.predict(base.predict(pixels[..., None], verbose=0), verbose=0)[:, 0]
+    np.testing.assert_allclose(table["probability seven"], made, rtol=1e-4, atol=1e-6)
+    x, _ = Predictor.load(with_base.folder, with_base.about).labelled(str(folder))
+    np.testing.assert_allclose(x, with_base.dataset.x, atol=1e-5)
+    with pytest.raises(InputError, match="8 × 8 pixels"):
+        goodfit.train(folder, "folders", base=saved.folder, image_size=32)
+
+
+def test_a_base_that_is_none_is_refused(folder, tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    model.save(tmp_path / "table.keras")
+    with pytest.raises(InputError, match="no images of 1 or 3 channels"):
+        goodfit.train(folder, "folders", base=tmp_path / "table.keras")
+    with pytest.raises(InputError, match="no file"):
+        goodfit.train(folder, "folders", base=tmp_path / "nowhere.keras")
+    with pytest.raises(InputError, match="--base is for folders of images"):
+        goodfit.train(pd.DataFrame({"a": [1]}), "a", base=tmp_path / "table.keras")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from goodfit.images import Form
+    from goodfit.training.image_base import ImageBase
 
+BASE = "base.keras"
 SAID = ("enlarged", "reduced", "padded", "rotated", "coloured")
 """What is told of new images that had to be changed."""
 
@@ -29,19 +31,43 @@ class ImagePredictor(Predictor):
         form: that the images of the training were brought to.
         about: as for `Predictor`.
         get_model: gives the Keras model.
+        base: what turns images into the features that the model takes; it takes the images themselves where `None`.
     """
 
-    def __init__(self, form: Form, about: Mapping[str, Any], get_model: Callable[[], Any]) -> None:
+    def __init__(
+        self, form: Form, about: Mapping[str, Any], get_model: Callable[[], Any], base: ImageBase | None = None
+    ) -> None:
         super().__init__(about, get_model)
-        self.form = form
+        self.form, self.base = form, base
+
+    @classmethod
+    def of(cls, folder: Path, about: Mapping[str, Any], get_model: Callable[[], Any]) -> ImagePredictor:
+        """The predictor of a saved run."""
+        from goodfit.images import Form
+
+        base = None
+        if about.get("base") is not None:
+            from goodfit.training.image_base import ImageBase
+
+            if not (folder / BASE).is_file():
+                raise InputError(f"{folder} has no {BASE}.", "Give a folder that `goodfit train` has finished.")
+            base = ImageBase.load(folder / BASE)
+        return cls(Form.from_file(folder / IMAGE_FORM), about, get_model, base)
 
     def save_preparation(self, folder: Path) -> None:
-        """Write the form of the images."""
+        """Write the form of the images, and the base where there is one."""
         self.form.save(folder / IMAGE_FORM)
+        if self.base is not None:
+            self.base.save(folder / BASE)
 
     def renewed(self, get_model: Callable[[], Any]) -> ImagePredictor:
         """The same with another network."""
-        return ImagePredictor(self.form, self.about, get_model)
+        return ImagePredictor(self.form, self.about, get_model, self.base)
+
+    def inputs(self, pixels: np.ndarray) -> np.ndarray:
+        """What the network gets of pixels from 0 to 255."""
+        x = pixels.astype(np.float32) / np.float32(255)
+        return x if self.base is None else self.base.features(x)
 
     def predict(
         self,
@@ -75,7 +101,7 @@ class ImagePredictor(Predictor):
             usable = np.flatnonzero([not note for note in notes])
             root = Path(source) if Path(source).is_dir() else Path(source).parent
             names = {"file": [path.relative_to(root).as_posix() for path in files]}
-        x = pixels.astype(np.float32) / np.float32(255)
+        x = self.inputs(pixels)
         made = self.columns(self.outputs(x))
         if uncertainty:
             made |= self.spread(x)
@@ -113,7 +139,7 @@ class ImagePredictor(Predictor):
                 f"{source} is not what it was when the network was trained: {_changed(found, about)}.",
                 "Give the images as they were, or train again.",
             )
-        return found.x, found.codes
+        return self.inputs(found.pixels), found.codes
 
     def plain(self, x: np.ndarray, train: np.ndarray) -> np.ndarray:
         """The means of the cells of a coarse grid."""
@@ -121,15 +147,17 @@ class ImagePredictor(Predictor):
 
 
 def plain_inputs(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Images as lines of few numbers: the means of the cells of a coarse grid, but for those that never vary.
+    """Images as lines of few numbers: the means of the cells of a coarse grid; features are that already.
+
+    What never varies over the training images is left out.
 
     Args:
-        x: shape (images, height, width, channels).
+        x: shape (images, height, width, channels), or (images, features).
         train: places of the training images, over which a cell must vary.
     """
     from goodfit import images
 
-    cells = images.shrink(x)
+    cells = images.shrink(x) if x.ndim > 2 else x
     varying = np.ptp(cells[train], axis=0) > 0
     return cells[:, varying] if varying.any() else cells
 

@@ -17,13 +17,16 @@ from goodfit.errors import InputError
 from goodfit.values import Dataset, Recipe, Task
 
 if TYPE_CHECKING:
-    from goodfit.images import Images
+    from goodfit.images import Form, Images
     from goodfit.tables import Split
+    from goodfit.training.image_base import ImageBase
 
 FOLDERS = "folders"
 """The target of a folder of images: an image's class is the name of its sub-folder."""
 TARGET = "class"
 """What that is called among predictions."""
+SIDE = 96
+"""Pixels of the sides of an image for a base that takes any size."""
 EXAMPLES, MOST_CLASSES, MISTAKES = 6, 10, 12
 """Pictures in the report: of each class, of so many classes, and of mistakes."""
 
@@ -37,6 +40,7 @@ class ImageSource:
         task: what it asks for; found where `None`.
         size: pixels of the longer side, at most; chosen where `None`.
         test: a folder of its own for the test images, with the same sub-folders.
+        base: a trained network whose lower layers turn images into features: a `.keras` or `.h5` file, or a run.
 
     Raises:
         InputError: the arguments don't fit together.
@@ -50,8 +54,10 @@ class ImageSource:
         task: Literal["regression", "binary", "multiclass"] | None = None,
         size: int | None = None,
         test: Any = None,
+        base: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.images, self.target, self.size, self.test = images, target, size, test
+        self.images, self.target, self.size, self.test, self.base = images, target, size, test, base
+        self.extractor: ImageBase | None = None
         named = isinstance(target, str)
         if isinstance(images, np.ndarray):
             if named:
@@ -65,6 +71,8 @@ class ImageSource:
                 "Where its sub-folders are the classes of the images in them, give the target folders "
                 "(--target folders); for a table give its file.",
             )
+        if test is not None and not isinstance(test, (str, os.PathLike)):
+            raise InputError(f"the test images are given as {type(test).__name__}.", "Give a folder of them.")
         if task == "regression":
             raise InputError("images in folders have classes: no regression.", "Leave --task out.")
         self.task = task
@@ -80,15 +88,37 @@ class ImageSource:
         """Decode all images and bring them to one form."""
         from goodfit import images
 
+        form = self._form_of_base()
         if isinstance(self.images, np.ndarray):
             self.raw = images.from_array(self.images, self.target)
+            if form is not None:
+                self.raw = dataclasses.replace(self.raw, pixels=form.convert(self.raw.pixels), form=form)
         else:
-            self.raw = images.read(self.images, longest=self.size)
+            self.raw = images.read(self.images, longest=self.size, form=form)
         if self.task == "binary" and len(self.raw.classes) != 2:
             raise InputError(f"there are {len(self.raw.classes)} classes, not two.", "Leave --task out.")
         skipped = len(self.raw.skipped)
         said = f"{len(self.raw.codes)} images of {len(self.raw.classes)} classes, {self.raw.form}"
         return said + (f"; {skipped} file{'s' if skipped > 1 else ''} left out" if skipped else "")
+
+    def _form_of_base(self) -> Form | None:
+        """What the base, where there is one, asks of an image."""
+        if self.base is None:
+            return None
+        from goodfit.images import Form
+        from goodfit.training.image_base import ImageBase
+
+        self.extractor = ImageBase.of(self.base)
+        height, width, channels = self.extractor.shape
+        if height is None or width is None:
+            side = self.size or SIDE
+            height = width = side
+            self.extractor = ImageBase.of(self.base, (side, side, channels))
+        elif self.size is not None:
+            raise InputError(
+                f"the base {self.base} takes images of {height} × {width} pixels.", "Leave the image size out."
+            )
+        return Form(height, width, channels)
 
     @property
     def reason(self) -> str:
@@ -115,7 +145,7 @@ class ImageSource:
                 notes.append(f"{known} of the test images are also among those to train on, to the pixel.")
             x, codes = np.concatenate([x, held.x]), np.concatenate([codes, held.codes])
             names = (*names, *held.names)
-        self.names = names
+        self.names, self.pixels = names, x
         sizes = f"{len(parts[0])} training, {len(parts[1])} validation and {len(parts[2])} test images"
         said = f"{sizes}, {how}"
         self.dataset = Dataset(
@@ -135,13 +165,22 @@ class ImageSource:
             source=raw.source,
         )
         self.plain = plain(self.dataset)
-        return said
+        if self.extractor is None:
+            return said
+        self.extractor = self.extractor.standardized(x[parts[0]])
+        features = self.extractor.features(x)
+        named = tuple(f"feature {place}" for place in range(features.shape[1]))
+        self.dataset = dataclasses.replace(self.dataset, x=features, feature_names=named)
+        return f"{said}; {features.shape[1]} features of the base"
 
     def recipe(self, epochs: int | None, seed: int) -> Recipe:
-        """A small convolutional network."""
+        """A small convolutional network, or a multilayer perceptron on the features of the base."""
         from goodfit.training import networks
 
         scale = {"images": dataclasses.asdict(self.raw.form), "pixels": "from 0 to 1"}
+        if self.extractor is not None:
+            scale = {**scale, "base": str(self.base)}
+            return networks.mlp(self.dataset, epochs=epochs, seed=seed).replace(preparation=scale)
         return networks.cnn(self.dataset, epochs=epochs, seed=seed).replace(preparation=scale)
 
     def about(self) -> dict[str, Any]:
@@ -150,6 +189,7 @@ class ImageSource:
         counts = np.bincount(raw.codes, minlength=len(raw.classes)).tolist()
         return about_dataset(self.dataset, self.reason, len(raw.codes)) | {
             "kind": "images",
+            "base": None if self.base is None else str(self.base),
             "form": dataclasses.asdict(raw.form),
             "baselines": f"the baselines see {self.plain.x.shape[1]} numbers of an image: the means of a coarse grid",
             "class_images": dict(zip(raw.classes, counts, strict=True)),
@@ -166,7 +206,7 @@ class ImageSource:
         for code, name in enumerate(self.raw.classes[:MOST_CLASSES]):
             mine = train[self.dataset.y[train] == code]
             few = mine[np.unique(np.linspace(0, len(mine) - 1, min(EXAMPLES, len(mine))).astype(int))]
-            made = pictures(self.dataset.x[few])
+            made = pictures(self.pixels[few])
             shown.append({"class": name, "images": [[self.names[i], url] for i, url in zip(few, made, strict=True)]})
         return shown
 
@@ -187,13 +227,13 @@ class ImageSource:
                 "probability": float(sure[i]),
                 "image": url,
             }
-            for i, url in zip(wrong, pictures(self.dataset.x[rows[wrong]]), strict=True)
+            for i, url in zip(wrong, pictures(self.pixels[rows[wrong]]), strict=True)
         ]
         return predictions, {"pictures": {"examples": self._examples(), "mistakes": mistakes}}
 
     def predictor(self, about: dict[str, Any], get_model: Callable[[], Any]) -> ImagePredictor:
         """Brings new images to the same form."""
-        return ImagePredictor(self.raw.form, about, get_model)
+        return ImagePredictor(self.raw.form, about, get_model, self.extractor)
 
 
 def plain(dataset: Dataset) -> Dataset:

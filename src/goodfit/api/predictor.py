@@ -62,9 +62,8 @@ class Predictor(ABC):
 
         if of_images:
             from goodfit.api.image_predictor import ImagePredictor
-            from goodfit.images import Form
 
-            return ImagePredictor(Form.from_file(preparation), about, load_model)
+            return ImagePredictor.of(Path(folder), about, load_model)
         from goodfit.tables import Preparation
 
         return TablePredictor(Preparation.load(preparation), about, load_model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +15,7 @@ from goodfit.values import Dataset, Recipe
 if TYPE_CHECKING:
     from goodfit.api.predictor import Predictor
 
-TRAINABLE = ("train", "validation", "test")
+PARTS = ("train", "validation", "test")
 """The parts of a split."""
 
 
@@ -77,13 +79,13 @@ def about_dataset(dataset: Dataset, reason: str, rows: int) -> dict[str, Any]:
         "target_scale": dataset.target_scale,
         "notes": list(dataset.notes),
         "split": dataset.split,
-        "rows": {"table": rows, **{part: len(getattr(dataset, part)) for part in TRAINABLE}},
+        "rows": {"table": rows, **{part: len(getattr(dataset, part)) for part in PARTS}},
         "source": dataset.source,
         "fingerprint": dataset.fingerprint,
     }
 
 
-def source_path(about: dict[str, Any], given: Any) -> str:
+def source_path(about: Mapping[str, Any], given: Any) -> str:
     """Where a run's rows are now.
 
     Args:
@@ -99,6 +101,4 @@ def source_path(about: dict[str, Any], given: Any) -> str:
 
 def is_folder(table: Any) -> bool:
     """Whether it is a folder that is there."""
-    import os
-
     return isinstance(table, (str, os.PathLike)) and Path(table).is_dir()

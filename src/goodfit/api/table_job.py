@@ -60,6 +60,7 @@ def train(
     validation: float = 0.2,
     test_size: float = 0.2,
     image_size: int | None = None,
+    base: str | os.PathLike[str] | None = None,
     improve: bool = False,
     budget: int | str | None = None,
     command: str | None = None,
@@ -101,6 +102,8 @@ def train(
         validation: share of the rows that choose the epoch and the seed.
         test_size: share of the rows that are looked at once, at the end.
         image_size: pixels of the longer side that images have at most; 64 where `None`.
+        base: a trained network of images (a `.keras` or `.h5` file, or a run's folder), of which all but the last layer
+            turn the images into features once; the network is then trained on these. It gets pixels from 0 to 1.
         improve: mend the network before it is tested. Finished trials are kept in `<name>.trials` beside the run's
             folder, and the same call goes on from them.
         budget: of that: optimizer steps over all trials and seeds, or a time such as `"60s"`.
@@ -139,11 +142,11 @@ def train(
 
         columns = {"categorical": categorical, "numeric": numeric, "drop": drop, "group": group, "time": time}
         _refuse_options(reading | columns, "is for tables, and these are images")
-        source = ImageSource(cast(Any, table), target, task=task, size=image_size, test=test)
+        source = ImageSource(cast(Any, table), target, task=task, size=image_size, test=test, base=base)
     else:
         from goodfit.api.table_source import TableSource
 
-        _refuse_options({"image-size": image_size}, "is for folders of images, and this is none")
+        _refuse_options({"image-size": image_size, "base": base}, "is for folders of images, and this is none")
         source = TableSource(
             cast(Any, table), str(target), task=task, reading=reading, categorical=categorical, numeric=numeric,
             drop=drop, group=group, time=time, test=test,

@@ -95,6 +95,10 @@ def train(
         int | None,
         typer.Option(min=4, metavar="PIXELS", help="Of an image's longer side, at most; 64 where not given."),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A trained .keras network whose lower layers see the images first."),
+    ] = None,
     improve: Annotated[
         bool, typer.Option("--improve", help="Then mend the network by one change at a time, on paired seeds.")
     ] = False,
@@ -144,6 +148,7 @@ def train(
                 validation=validation,
                 test_size=test_size,
                 image_size=image_size,
+                base=base,
                 improve=improve,
                 budget=budget,
                 command=shlex.join(["goodfit", *sys.argv[1:]]),

@@ -115,8 +115,11 @@ def each(paths: Sequence[Path], make: Callable[[Path], Made]) -> list[Made]:
         warnings.simplefilter(
             "ignore", UserWarning
         )  # broken EXIF data, a palette's transparency: pixels are what counts
-        with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+        pool = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
+        try:
             return list(pool.map(make, paths))
+        finally:
+            pool.shutdown(cancel_futures=True)  # a Ctrl-C does not wait for all the other files
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ def terminal(
             _print(console, Text.assemble(("report  ", "dim"), report), wrap=False)
         if study.folder:
             source = str(study.about.get("source") or "TABLE")
-            source = "TABLE" if source == "DataFrame" else source
+            source = {"DataFrame": "TABLE", "array": "IMAGES"}.get(source, source)
             command = f"goodfit predict {shlex.quote(study.folder)} {shlex.quote(source)} -o predictions.csv"
             _print(console, Text.assemble(("next    ", "dim"), command), wrap=False)
             if mending := _mending(study):
@@ -102,7 +102,7 @@ def _mending(study: Study) -> str:
     if words.TONES[study.diagnosis.verdict] not in ("attention", "bad") or ladder.searched(study) or not study.folder:
         return ""
     about = study.about
-    if about.get("source") != "DataFrame" and "train" in study.run.provenance.get("split", {}):
+    if about.get("source") not in ("DataFrame", "array") and "train" in study.run.provenance.get("split", {}):
         return f"goodfit improve {shlex.quote(study.folder)}"
     return f"{about['command']} --improve --overwrite" if about.get("command") else ""
 
