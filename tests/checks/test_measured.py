@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from goodfit.checks import diagnose
+from goodfit.checks.case import Case
+from goodfit.checks.reruns import mean_loss_error
 from goodfit.values import Run
 
 BELOW = {"end_train_loss": 0.2, "held_train_loss": 0.3, "end_val_loss": 0.2, "split_share": 0.5}
@@ -122,6 +126,32 @@ def test_trainings_that_were_repeated_in_full(make, slug, measured, status, firs
         assert answer.verdict == {"unfinished": "unfinished", "learning-rate-too-low": "underfitting"}.get(
             slug, "unstable"
         )
+
+
+@pytest.mark.parametrize(("third", "status"), [(0.4, "found"), (0.5, "clear"), (0.6, "clear")])
+def test_jumps_that_a_lower_rate_does_not_mend_cost_nothing(make, third, status) -> None:
+    noise = np.random.default_rng(0).normal(0.0, 0.15, (2, 200))
+    jumping = make.run(0.5 + noise[0], 0.5 + noise[1])
+    assert make.finding("unstable", jumping).status == "found"
+    known = Run(
+        jumping.curves,
+        jumping.epoch,
+        kept_epoch=np.array([jumping.curves["val_loss"][0].argmin()]),
+        measurements={f"rerun_{arm}_best_val_loss": level for arm, level in (("same", 0.5), ("third", third))},
+    )
+    assert make.finding("unstable", known).status == status
+
+
+@pytest.mark.parametrize(
+    ("task", "loss", "error"), [("regression", 0.2, 0.1), ("binary", 0.5, 0.141421), ("binary", 0.01, 0.378)]
+)
+def test_the_error_of_a_mean_loss(make, task, loss, error) -> None:
+    # √(2 / 200); √(2 / (0.5 · 200)); at a tenth of chance ln 2 at least, √(2 / (0.07 · 200)) = 0.378
+    run = make.run(
+        make.fall(floor=loss), make.fall(floor=loss), measurements={"chance_loss": 0.7, "validation_rows": 200.0}
+    )
+    run = dataclasses.replace(run, task=task)
+    assert mean_loss_error(Case(run)) == pytest.approx(error, rel=0.03)
 
 
 def test_an_extrapolation_gives_way_to_a_measurement(make) -> None:

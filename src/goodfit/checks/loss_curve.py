@@ -64,7 +64,7 @@ def _better_baseline(case: Case) -> tuple[str, float] | None:
 def clearly_behind(case: Case) -> float:
     """The gain of a baseline from which a network is clearly behind it, on as many validation rows as there are.
 
-    `UNDERFITTING_GAIN`, and `BASELINE_Z` standard errors of a mean loss, each √(`LOSS_VARIANCE` / rows), which is also
+    `UNDERFITTING_GAIN`, and `BASELINE_Z` standard errors of a mean loss (see `mean_loss_error`), each of which is also
     the error of a difference of two losses whose rows' errors correlate by a half.
     """
     return thresholds.UNDERFITTING_GAIN + thresholds.BASELINE_Z * mean_loss_error(case)
@@ -110,17 +110,16 @@ def overfitting(case: Case) -> Finding:
     """The network fits its training rows at the cost of the others.
 
     Detected: in one of three ways. (1) Rise: going back to the epoch of the lowest validation loss would gain at least
-    `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training
-    loss went on falling. Or it rose by as much and fewer errors, the lowest logged validation loss lies
-    `BEST_EPOCH_GAIN` and `BEST_EPOCH_Z` deviations of the noise below the level at the end, and that lies above
-    training loss by more than `HELD_BACK_GAP` of itself. Not where the best epoch's weights were kept. (2) Gap:
-    where baselines are known, the better one's validation loss beats the network's by `UNDERFITTING_GAIN` and
-    `BASELINE_Z` standard errors of the validation rows' mean loss (`LOSS_VARIANCE`) while the network fits its
-    training rows better than that; where none does better, a gap is the price of this table. Where no baseline is
-    known, the validation loss at the weights that count lies above the training loss by more than `GAP_SHARE` of
-    itself (`GAP_SHARE_KEPT` where the best epoch was kept) and more than `GAP_OVER_CHANCE` of chance. (3)
-    Memorized: the validation loss is no better than a measured chance while the training loss is below `MEMORIZED`
-    of it.
+    `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training loss
+    went on falling. Or it rose by as much and fewer errors, the lowest logged validation loss lies `BEST_EPOCH_GAIN`
+    and `BEST_EPOCH_Z` deviations of the noise below the level at the end, and that lies above training loss by more
+    than `HELD_BACK_GAP` of itself. Not where the best epoch's weights were kept. (2) Gap: where baselines are known,
+    the better one's validation loss beats the network's by `UNDERFITTING_GAIN` and `BASELINE_Z` standard errors of the
+    validation rows' mean loss (`LOSS_VARIANCE`, `ERROR_COST`) while the network fits its training rows better than
+    that; where none does better, a gap is the price of this table. Where no baseline is known, the validation loss at
+    the weights that count lies above the training loss by more than `GAP_SHARE` of itself (`GAP_SHARE_KEPT` where the
+    best epoch was kept) and more than `GAP_OVER_CHANCE` of chance. (3) Memorized: the validation loss is no better than
+    a measured chance while the training loss is below `MEMORIZED` of it.
 
     Why it matters: what the network learned last does not hold for new rows.
 
@@ -223,12 +222,12 @@ def underfitting(case: Case) -> Finding:
 
     Detected: with baselines (the better of a linear model and gradient boosting, by validation loss): they beat the
     network's validation loss by at least `UNDERFITTING_GAIN` and `BASELINE_Z` standard errors of the validation rows'
-    mean loss (`LOSS_VARIANCE`), where their number is known, and the network's training loss is not better than their
-    *validation* loss, so that the gap to the training rows can't be the reason. Without baselines, curves alone can't
-    tell an underfit network from a hard table: it is said only where chance was measured, the training loss stays above
-    `POOR_FIT` of it and the curve has settled. Where the model has weight penalties, which stand in the network's
-    losses only, its losses measured without them are compared (`diagnose(…, probe=True)`); without those measurements
-    it is not applicable.
+    mean loss (`LOSS_VARIANCE`, `ERROR_COST`), where their number is known, and the network's training loss is not
+    better than their *validation* loss, so that the gap to the training rows can't be the reason. Without baselines,
+    curves alone can't tell an underfit network from a hard table: it is said only where chance was measured, the
+    training loss stays above `POOR_FIT` of it and the curve has settled. Where the model has weight penalties, which
+    stand in the network's losses only, its losses measured without them are compared (`diagnose(…, probe=True)`);
+    without those measurements it is not applicable.
 
     Why it matters: more of the target can be predicted from these inputs than the network does.
 
@@ -316,11 +315,7 @@ def unfinished(case: Case) -> Finding:
         return not_applicable("unfinished", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
     twice = rerun_gain(case, "twice")
     apart = [reading.best_epoch_gain(s, c) >= thresholds.BEST_EPOCH_GAIN for s, c in curves]
-    if (
-        twice is not None
-        and not (apart and np.mean(apart) > thresholds.SEED_SHARE)
-        and not (reading.stopped.any() or reading.restored.any())
-    ):
+    if twice is not None and not (apart and np.mean(apart) > thresholds.SEED_SHARE) and not reading.stopped.any():
         evidence = [Evidence("measured gain of twice the epochs", twice, rerun_needed(case), ">")]
         if twice < rerun_needed(case):
             return clear("unfinished", "Twice the epochs were tried and do not do clearly better.", evidence)

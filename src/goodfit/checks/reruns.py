@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from goodfit.checks import thresholds
 from goodfit.checks.case import Case
 
@@ -17,11 +19,25 @@ def rerun_needed(case: Case) -> float:
 
 
 def mean_loss_error(case: Case) -> float:
-    """The relative standard error of the validation loss, √(`LOSS_VARIANCE` / rows); 0 where the rows are not known."""
+    """The standard error of the validation loss in units of a gain; 0 where the number of rows is not known.
+
+    Of squared errors √(`LOSS_VARIANCE` / rows). A cross-entropy L well below chance is a few rows with a confident
+    error, each of some `ERROR_COST`: a sum of so many as Poisson's law gives has the standard error √(L `ERROR_COST` /
+    rows), which over L is √(`ERROR_COST` / (L rows)). As in any gain, L counts as a tenth of chance at least.
+    """
     rows = float(case.run.measurements.get("validation_rows", math.nan))
     if case.dataset is not None and len(case.dataset.validation):
         rows = float(len(case.dataset.validation))
-    return math.sqrt(thresholds.LOSS_VARIANCE / rows) if rows > 0 else 0.0
+    if not rows > 0:
+        return 0.0
+    normal = math.sqrt(thresholds.LOSS_VARIANCE / rows)
+    task = case.run.task or (None if case.dataset is None else case.dataset.task)
+    reading = case.reading
+    losses = [reading.kept_validation(s, c) for s, c in reading.validations()]
+    if task not in ("binary", "multiclass") or not losses or not reading.ratios:
+        return normal
+    level = max(float(np.median(losses)), thresholds.CHANCE_FLOOR * reading.chance)
+    return max(normal, math.sqrt(thresholds.ERROR_COST / (level * rows)))
 
 
 def rerun_gain(case: Case, arm: str) -> float | None:

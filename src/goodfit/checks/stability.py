@@ -207,8 +207,10 @@ def unstable(case: Case) -> Finding:
     jump of the weights both; or spikes in more than `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`); or the
     lowest logged validation loss lies `BEST_EPOCH_GAIN` below the level at the end, beyond its noise (`BEST_EPOCH_Z`),
     without a gap and a rise that would make it overfitting; or at least `UNSTABLE_SEED_SHARE`, but not most, of the
-    seeds diverged. A log per step is first averaged over blocks, as batches differ by nature. Curves of fewer than
-    `UNSTABLE_POINTS` values are read only where there are no longer ones.
+    seeds diverged. Where lower learning rates were measured (`diagnose(…, probe=True)`) and none gains `RELEVANT_GAIN`,
+    jumps cost nothing, unless keeping the best epoch would gain. A log per step is first averaged over blocks, as
+    batches differ by nature. Curves of fewer than `UNSTABLE_POINTS` values are read only where there are no longer
+    ones.
 
     Why it matters: the weights at the end are a lottery, and so is the best epoch.
 
@@ -235,6 +237,15 @@ def unstable(case: Case) -> Finding:
     if n > 1:
         evidence.append(Evidence("share of seeds that diverged", share, thresholds.UNSTABLE_SEED_SHARE, ">"))
     changes = [remedies.lower_learning_rate(1 / 3), remedies.clip_gradients(), remedies.larger_batches()]
+    best = _best_epoch_gain(reading)
+    jumps = (noise > thresholds.UNSTABLE_NOISE and rises > thresholds.UNSTABLE_RISES) or (
+        spikes > thresholds.UNSTABLE_SPIKE_SHARE
+    )
+    lower = best_rerun(case, LOWER)
+    if jumps and lower is not None and lower[1] < thresholds.RELEVANT_GAIN and best < thresholds.BEST_EPOCH_GAIN:
+        evidence.append(Evidence("measured gain of a lower learning rate", lower[1], thresholds.RELEVANT_GAIN, ">"))
+        message = f"The {reading.quantity} jumps, but lower learning rates were tried and end no clearly better."
+        return clear("unstable", message, evidence)
     if noise > thresholds.UNSTABLE_NOISE and rises > thresholds.UNSTABLE_RISES:
         message = f"The {reading.quantity} jumps by {noise:.0%} of its level from epoch to epoch instead of settling."
         return found("unstable", "high", message, evidence, changes)
@@ -242,7 +253,6 @@ def unstable(case: Case) -> Finding:
         return found(
             "unstable", "high", f"The {reading.quantity} spikes in {spikes:.0%} of the epochs.", evidence, changes
         )
-    best = _best_epoch_gain(reading)
     if best >= thresholds.BEST_EPOCH_GAIN:
         evidence.append(Evidence("gain of keeping the best epoch", best, thresholds.BEST_EPOCH_GAIN, ">"))
         message = (
