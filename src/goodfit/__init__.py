@@ -75,6 +75,7 @@ _MODULES = {
     "losses": "goodfit.training.losses",
     "embeddings": "goodfit.training.embeddings",
     "pretraining": "goodfit.training.pretraining",
+    "architectures": "goodfit.training.architectures",
 }
 """Public name of each module of Keras objects -> where it is."""
 
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from goodfit.api import FitResult, diagnose, fit, improve, load, plot_schedule, predict, read, train
     from goodfit.errors import GoodfitError, InputError
     from goodfit.training import (
+        architectures,
         augmentation,
         constraints,
         embeddings,
@@ -114,6 +116,7 @@ __all__ = [
     "Study",
     "Trial",
     "__version__",
+    "architectures",
     "augmentation",
     "constraints",
     "diagnose",

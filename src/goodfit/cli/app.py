@@ -12,6 +12,7 @@ import typer
 from goodfit import __version__
 from goodfit.cli import options
 from goodfit.cli.answer import FAIL_ON_MET, FAILED, WRONG, answering, complain, page, put, put_data, say
+from goodfit.cli.architectures import list_architectures
 from goodfit.cli.improving import improve as improve_command
 from goodfit.cli.lab import lab
 from goodfit.cli.options import (
@@ -210,6 +211,7 @@ def explain(
 
 
 app.command("improve")(improve_command)
+app.command("architectures")(list_architectures)
 
 
 @app.command()
