@@ -24,10 +24,10 @@ def dataset(shape: tuple[int, int, int], classes: int = 3, rows: int = 60) -> Da
 
 
 @pytest.mark.parametrize(
-    ("shape", "convolutions"), [((8, 8, 1), 2), ((28, 28, 1), 4), ((48, 64, 3), 4), ((1, 40, 3), 5), ((3, 3, 1), 2)]
+    ("shape", "classes", "convolutions"),
+    [((8, 8, 1), 2, 2), ((28, 28, 1), 3, 4), ((48, 64, 3), 3, 4), ((1, 40, 3), 2, 5), ((3, 3, 1), 3, 2)],
 )
-@pytest.mark.parametrize("classes", [2, 3])
-def test_the_network_fits_the_size_and_starts_at_the_prior(shape, convolutions, classes):
+def test_the_network_fits_the_size_and_starts_at_the_prior(shape, classes, convolutions):
     data = dataset(shape, classes)
     model = build(networks.cnn(data), 0)
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == convolutions

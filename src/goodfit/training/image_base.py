@@ -72,7 +72,8 @@ class ImageBase:
         """The features of images, shape (images, features), float32."""
         if not len(x):
             return np.zeros((0, self.model.output_shape[1]), np.float32)
-        return np.asarray(self.model.predict(x, batch_size=BATCH_SIZE, verbose=0), dtype=np.float32)
+        model: Any = self.model
+        return np.asarray(model.predict(x, batch_size=BATCH_SIZE, verbose=0), dtype=np.float32)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as a Keras model."""
