@@ -139,6 +139,6 @@ EXPERIMENT = Experiment(
     data="images",
     measure=_measure,
     about="196-128-64-10 with leaky ReLU on Fashion-MNIST at 14 by 14 pixels with 10 labels of each class, Adam at "
-    "0.001, 60 epochs; the first two layers are drawn afresh, or pretrained for 12 epochs on 4,000 images, each seed by "
-    "itself.",
+    "0.001, 60 epochs; the first two layers are drawn afresh, or pretrained for 12 epochs on 4,000 images, each seed "
+    "by itself.",
 )
