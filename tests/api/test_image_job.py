@@ -277,3 +277,25 @@ def test_a_base_that_is_none_is_refused(folder, tmp_path):
         goodfit.train(folder, "folders", base=tmp_path / "nowhere.keras")
     with pytest.raises(InputError, match="--base is for folders of images"):
         goodfit.train(pd.DataFrame({"a": [1]}), "a", base=tmp_path / "table.keras")
+
+
+@pytest.mark.slow
+def test_improve_in_the_same_command_and_later(tmp_path, monkeypatch):
+    from goodfit.api import improving_stage, proving
+    from goodfit.api.improving_table import improve_run
+    from goodfit.checks import remedies
+
+    monkeypatch.setattr(improving_stage, "ROUNDS", 1)
+    monkeypatch.setattr(proving, "propose", lambda *_, **__: (remedies.more_epochs(6.0),))
+    folder = write(tmp_path / "digits", digits(60))
+    study = goodfit.train(folder, "folders", seeds=2, epochs=2, improve=True, out=tmp_path / "runs")
+    assert [trial.change.name for trial in study.trials[1:]] == ["more-epochs"]
+    assert study.run.provenance["test_looks"] == 1
+    page = (tmp_path / "runs" / "digits" / "report.html").read_text(encoding="utf-8")
+    assert "What was tried, one change at a time" in page
+    assert "Training images of each class" in page
+    again = improve_run(tmp_path / "runs" / "digits", seeds=2, rounds=1)
+    assert again.about["test_looks"] == 2
+    assert "mistakes" not in again.about["pictures"]
+    assert (tmp_path / "runs" / "digits-improved" / "preparation.json").is_file()
+    assert goodfit.predict(tmp_path / "runs" / "digits-improved", folder / "one")["predicted class"].notna().all()
