@@ -105,6 +105,8 @@ def test_every_option_of_train_reaches_the_api(api, monkeypatch):
         "--encoding": "cp1252",
         "--sheet": "second",
         "--budget": "60s",
+        "--image-size": "32",
+        "--base": "trained.keras",
     }
     repeated = [
         "--na",
@@ -153,6 +155,8 @@ def test_every_option_of_train_reaches_the_api(api, monkeypatch):
         "thousands": ".",
         "encoding": "cp1252",
         "sheet": "second",
+        "image_size": 32,
+        "base": Path("trained.keras"),
     }
 
 
