@@ -107,3 +107,11 @@ def test_thinning_keeps_both_ends_and_both_extremes(seeds, epochs, limit, random
     assert (np.diff(kept) > 0).all()
     assert values[:, kept].max() == values.max()
     assert values[:, kept].min() == values.min()
+
+
+def test_further_stages_are_marked():
+    run = Run.from_history({"loss": [1.0, 0.8, 0.5, 0.4, 0.3]}, stages=(0, 2, 4))
+    chart = curve_chart(run)
+    assert chart.stages == (2.0, 4.0)
+    assert "A further stage begins at epoch 2, 4." in chart.summary
+    assert curve_chart(Run.from_history({"loss": [1.0, 0.5]})).stages == ()

@@ -82,3 +82,9 @@ def test_a_new_figure_is_one_that_pyplot_shows_and_settings_stay_as_they_were(mp
 def test_importing_plots_does_not_import_matplotlib(tmp_path):
     code = "import sys, goodfit.plots; assert not {'matplotlib', 'pandas', 'keras', 'jax'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_further_stages_are_drawn(ax):
+    run = Run.from_history({"loss": [1.0, 0.8, 0.5, 0.4, 0.3]}, stages=(0, 2, 4))
+    dashed = [line.get_xdata() for line in curves(run, ax).get_lines() if line.get_linestyle() == "--"]
+    assert [float(x[0]) for x in dashed if len(set(x)) == 1] == [2.0, 4.0]

@@ -12,8 +12,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from goodfit.plots import curve_chart
 from goodfit.report import html
 from goodfit.report.page import GROUPED_FROM
+from goodfit.report.svg import curves_svg
 from goodfit.values import Diagnosis, Run, Score, Study, Trial
 
 EVIL = "</script><script>alert('x')</script>$$\\alpha$$"
@@ -263,3 +265,8 @@ def test_reporting_imports_neither_keras_nor_matplotlib(tmp_path):
         "assert not {'pandas', 'matplotlib', 'keras', 'jax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_further_stages_are_marked_in_the_drawing():
+    run = Run.from_history({"loss": [1.0, 0.8, 0.5, 0.4, 0.3]}, stages=(0, 2, 4))
+    assert str(curves_svg(curve_chart(run))).count("a further stage begins") == 2

@@ -116,6 +116,7 @@ class CurveChart:
         seed_count: seeds in all.
         kept: the kept epoch of each seed, where that is known.
         kept_epoch: the median of them.
+        stages: the epoch at which each further stage of the training begins.
         references: name and height of horizontal lines to compare with: what chance, a linear model, boosting reach.
         can_log: every drawn value is positive.
         log: a logarithmic axis shows it better.
@@ -129,6 +130,7 @@ class CurveChart:
     seed_count: int
     kept: tuple[KeptPoint, ...] = ()
     kept_epoch: float | None = None
+    stages: tuple[float, ...] = ()
     references: tuple[tuple[str, float], ...] = ()
     can_log: bool = False
     log: bool = False
@@ -191,6 +193,7 @@ def curve_chart(run: Run, quantity: str = "loss", label: str = "") -> CurveChart
         seed_count=len(run.seeds),
         kept=kept,
         kept_epoch=float(np.median([point.epoch for point in kept])) if kept else None,
+        stages=tuple(float(run.epoch[start]) for start in run.stages[1:] if start < len(run.epoch)),
         references=_references(run) if quantity == "loss" else (),
         can_log=can_log,
         log=can_log and max(drawn) / min(drawn) > LOG_RATIO,
@@ -314,4 +317,6 @@ def _with_summary(chart: CurveChart) -> CurveChart:
             parts.append(f"It was not finite {whose}first at {unit} {epoch:g}{which}.")
     if chart.kept_epoch is not None:
         parts.append(f"Kept: {unit} {chart.kept_epoch:g}{' (median)' if len(chart.kept) > 1 else ''}.")
+    if chart.stages:
+        parts.append(f"A further stage begins at {unit} {', '.join(f'{start:g}' for start in chart.stages)}.")
     return replace(chart, summary=" ".join(parts))

@@ -136,6 +136,9 @@ def confusion(study: Study, ax: Axes | None = None) -> Axes:
 
 
 def _mark_kept(ax: Axes, chart: CurveChart) -> None:
+    for place, start in enumerate(chart.stages):
+        label = "a further stage begins" if place == 0 else "_nolegend_"
+        ax.axvline(start, color=LIGHT["reference"], linewidth=1, linestyle="--", label=label)
     if chart.kept_epoch is None:
         return
     label = f"kept {chart.unit} {chart.kept_epoch:g}" + (" (median)" if len(chart.kept) > 1 else "")

@@ -96,6 +96,8 @@ def _curves_figure(
         label = Label(x=x, y=height, text=name, text_align="right", text_font=FONT, text_font_size="11px", y_offset=1)
         label.tags = ["text_color=--muted"]
         plot.add_layout(label)
+    for start in chart.stages:
+        plot.add_layout(_themed(Span(location=start, dimension="height", line_dash="dashed"), "reference"))
     if chart.kept_epoch is not None:
         plot.add_layout(_themed(Span(location=chart.kept_epoch, dimension="height"), "reference"))
     medians = []

@@ -99,6 +99,12 @@ def curves_svg(chart: CurveChart, width: int = 640, height: int = 300, log: bool
                 f'stroke-dasharray="2 3"/><text x="{_LEFT + 0.3 * inner_w:.0f}" y="{y - 4:.1f}" font-size="11" '
                 f'opacity=".8">{escape(name)}</text>'
             )
+    for start in chart.stages:
+        x, _ = at(start, y0)
+        out.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{height - _BOTTOM}" stroke="{_var("reference")}" '
+            'stroke-dasharray="5 3"><title>a further stage begins</title></line>'
+        )
     if chart.kept_epoch is not None:
         x, _ = at(chart.kept_epoch, y0)
         anchor, shift = ("end", -4) if x > width / 2 else ("start", 4)
