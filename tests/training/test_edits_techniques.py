@@ -15,11 +15,11 @@ ROWS, EPOCHS = 40, 2
 STEPS = EPOCHS * 3  # batches of 16
 
 
-def recipe(loss="mean_squared_error", units=1, end="linear"):
+def recipe(loss="mean_squared_error", units=1, end="linear", frozen=False):
     model = keras.Sequential(
         [
             keras.Input((3,), name="inputs"),
-            keras.layers.Dense(6, name="first"),
+            keras.layers.Dense(6, name="first", trainable=not frozen),
             keras.layers.Activation("softsign", name="act"),
             keras.layers.Dense(4, "softsign", name="second"),
             keras.layers.Dense(units, end, name="output"),
@@ -39,7 +39,7 @@ def rows():
 @pytest.mark.parametrize("name", list(techniques()))
 def test_a_technique_applies_and_trains(name, rows):
     x, y = rows
-    before = recipe("binary_crossentropy", end="sigmoid")
+    before = recipe("binary_crossentropy", end="sigmoid", frozen=name.startswith("unfreeze"))
     after = edits.apply(before, techniques()[name](), x=x)
     assert after != before
     run = population.train(after, x, y[:, None], (x, y[:, None]), (0, 1), programs=Programs()).run

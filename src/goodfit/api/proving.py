@@ -20,7 +20,7 @@ from goodfit.checks import remedies
 from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
 from goodfit.improvement.compare import WORST
-from goodfit.improvement.techniques import techniques
+from goodfit.improvement.techniques import techniques, unfreeze_all_layers, unfreeze_top_layers
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
 from goodfit.values._json import content_hash
@@ -64,6 +64,8 @@ def unasked() -> tuple[Change, ...]:
     """Changes that may help whatever the diagnosis, most often helpful first."""
     return (
         ZERO_BIASES,
+        unfreeze_top_layers(),  # where layers are frozen
+        unfreeze_all_layers(),
         remedies.raise_learning_rate(3.0),
         remedies.lower_learning_rate(1 / 3),
         remedies.add_dropout(),

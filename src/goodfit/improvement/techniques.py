@@ -137,6 +137,26 @@ def clip_each_gradient(norm: float = 1.0) -> Change:
     )
 
 
+def unfreeze_top_layers(count: int = 2) -> Change:
+    """The last frozen layers trained too."""
+    return Change(
+        "unfreeze-top-layers",
+        {"layers.unfreeze": count},
+        "The higher layers of a reused network are the most special to its own task (Yosinski et al. 2014).",
+        f"Unfreeze the last {count} frozen layers, from the weights that they have.",
+    )
+
+
+def unfreeze_all_layers() -> Change:
+    """All frozen layers trained too."""
+    return Change(
+        "unfreeze-all-layers",
+        {"layers.unfreeze": "all"},
+        "With rows enough, reused layers can fit themselves to the new task (Yosinski et al. 2014).",
+        "Unfreeze all layers but batch normalization, from the weights that they have.",
+    )
+
+
 def techniques() -> dict[str, Callable[[], Change]]:
     """Every technique by the name of its change.
 
@@ -146,7 +166,7 @@ def techniques() -> dict[str, Callable[[], Change]]:
     """
     plain = (
         *(cosine_schedule, one_cycle_schedule, exponential_schedule, label_smoothing, max_norm, input_noise),
-        *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient),
+        *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient, unfreeze_top_layers, unfreeze_all_layers),
     )
     made: dict[str, Callable[[], Change]] = {make().name: make for make in plain}
     for name in BELONGS:

@@ -31,7 +31,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import edits_layers, edits_schedules, edits_shapes
+from goodfit.training import edits_frozen, edits_layers, edits_schedules, edits_shapes
 from goodfit.training.edits_graph import Entry, Graph, is_graph
 from goodfit.training.edits_layers import times
 from goodfit.training.recipes import build
@@ -118,6 +118,10 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
             edits_layers.edit(model, selector, operations)
         edits_shapes.fit_nested(model)
         return recipe.replace(model=model)
+    if path == "layers.unfreeze":
+        unfrozen: Entry = copy.deepcopy(dict(recipe.model))
+        edits_frozen.unfreeze(unfrozen, value)
+        return recipe.replace(model=unfrozen)
     if path == "optimizer":
         return recipe.replace(optimizer=_optimizer(recipe.optimizer, value))
     if head == "optimizer":

@@ -102,18 +102,19 @@ def settings(entry: Entry) -> list[Values]:
 
 def _hidden(root: Graph, places: list[Place]) -> list[Place]:
     last = {place.path for place in _outputs(root)}
-    frozen = tuple(f"{place.path}/" for place in places if is_graph(place.entry) and not _trainable(place.entry))
+    frozen = tuple(f"{place.path}/" for place in places if is_graph(place.entry) and not trainable(place.entry))
     return [
         place
         for place in places
         if has_kernel(place.entry)
-        and _trainable(place.entry)
+        and trainable(place.entry)
         and place.path not in last
         and not place.path.startswith(frozen)
     ]
 
 
-def _trainable(entry: Entry) -> bool:
+def trainable(entry: Entry) -> bool:
+    """Whether a layer is not frozen."""
     return entry["config"].get("trainable", True) is not False
 
 
