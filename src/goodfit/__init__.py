@@ -49,6 +49,7 @@ _HOME = {
     "ParquetRows": "goodfit.training.parquet",
     "lr_find": "goodfit.training.rate_range",
     "transfer": "goodfit.training.transfer",
+    "try_existing": "goodfit.api",
     "uncertainty": "goodfit.training.uncertainty",
     "prune": "goodfit.training.pruning",
     "pretrain": "goodfit.training.pretraining",
@@ -80,7 +81,7 @@ _MODULES = {
 """Public name of each module of Keras objects -> where it is."""
 
 if TYPE_CHECKING:
-    from goodfit.api import FitResult, diagnose, fit, improve, load, plot_schedule, predict, read, train
+    from goodfit.api import FitResult, diagnose, fit, improve, load, plot_schedule, predict, read, train, try_existing
     from goodfit.errors import GoodfitError, InputError
     from goodfit.training import (
         architectures,
@@ -137,6 +138,7 @@ __all__ = [
     "schedules",
     "train",
     "transfer",
+    "try_existing",
     "uncertainty",
 ]
 

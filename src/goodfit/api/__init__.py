@@ -5,5 +5,18 @@ from goodfit.api.improving import ModelStudy, improve
 from goodfit.api.reading import diagnose, load, read
 from goodfit.api.table_job import predict, train
 from goodfit.api.techniques import plot_schedule
+from goodfit.api.trying import try_existing
 
-__all__ = ["FitResult", "ModelStudy", "diagnose", "fit", "improve", "load", "plot_schedule", "predict", "read", "train"]
+__all__ = [
+    "FitResult",
+    "ModelStudy",
+    "diagnose",
+    "fit",
+    "improve",
+    "load",
+    "plot_schedule",
+    "predict",
+    "read",
+    "train",
+    "try_existing",
+]

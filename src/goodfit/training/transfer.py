@@ -57,7 +57,7 @@ def transfer(
         >>> [(layer.name == source.layers[0].name, layer.trainable) for layer in model.layers[1:]]
         [(True, False), (False, True)]
     """
-    model = _loaded(source)
+    model = loaded(source)
     graph = keras_internals.functional(model)
     if graph is None:
         if reuse != "all":
@@ -87,7 +87,15 @@ def transfer(
     return keras.Model(base.input, features, name=name or f"{model.name}_transfer")
 
 
-def _loaded(source: Any) -> keras.Model:
+def loaded(source: Any) -> keras.Model:
+    """A built model, from a file where a path is given.
+
+    Args:
+        source: the model, or the path of a `.keras` or `.h5` file.
+
+    Raises:
+        InputError: it is neither, has no weights yet, or can't be loaded.
+    """
     if isinstance(source, keras.Model):
         if not source.built:
             raise InputError(f"the model {source.name!r} has no weights yet.", "Build it, or call it on one row first.")
