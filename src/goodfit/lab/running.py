@@ -64,7 +64,8 @@ def run(
     """Run experiments and say whether each claim held.
 
     Args:
-        names: which; all where empty (with `data`, all that run on a table).
+        names: which; all where empty (with `data`, all that run on a table), but for those whose images or weights are
+            not on this machine, which is said.
         data: a table of your own in place of Auto MPG.
         target: its column to predict.
         epochs: a cap on the epochs of every arm.
@@ -98,7 +99,13 @@ def run(
     results: dict[str, Result] = {}
     for experiment in chosen:
         report(Progress(experiment.name, text=experiment.question))
-        results[experiment.name] = measure(experiment, bench)
+        try:
+            results[experiment.name] = measure(experiment, bench)
+        except InputError as problem:
+            if names or data is not None:
+                raise
+            report(Progress(experiment.name, text=f"left out: {problem}", finished=True))  # its data are not here
+            continue
         if folder is not None:
             write(experiment, results[experiment.name], folder)
         report(
@@ -111,7 +118,7 @@ def run(
     if folder is not None:
         from goodfit.lab.page import page
 
-        named = {experiment: results[experiment.name] for experiment in chosen}
+        named = {experiment: results[experiment.name] for experiment in chosen if experiment.name in results}
         (folder / "index.html").write_text(page(named, bench), encoding="utf-8")
     return results
 
