@@ -156,7 +156,7 @@ def test_every_option_of_train_reaches_the_api(api, monkeypatch):
         "encoding": "cp1252",
         "sheet": "second",
         "image_size": 32,
-        "base": Path("trained.keras"),
+        "base": "trained.keras",
     }
 
 

@@ -135,3 +135,11 @@ def test_an_unknown_finding_is_wrong_use() -> None:
     result = CliRunner().invoke(app, ["explain", "overfiting"])
     assert result.exit_code == 2
     assert "Did you mean 'overfitting'?" in result.stderr
+
+
+def test_a_log_has_nothing_to_probe(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,loss\n0,1.0\n1,0.5\n")
+    result = CliRunner().invoke(app, ["diagnose", str(log), "--probe"])
+    assert result.exit_code == 2
+    assert "without a network or rows to probe" in result.stderr

@@ -17,7 +17,7 @@ from goodfit.api.sources import source_path
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Trials
 from goodfit.improvement.search import ROUNDS
-from goodfit.values import Recipe, Report, silent
+from goodfit.values import Recipe, Report, Study, silent
 
 
 def improve_run(
@@ -66,26 +66,11 @@ def improve_run(
     if seeds < 2:
         raise InputError(f"seeds is {seeds}: nothing can be told apart.", "Give at least 2; 8 is usual.")
     saved = store.load_study(run)
-    recipe = saved.run.recipe
-    if recipe is None or "target" not in saved.about:
-        raise InputError(f"{run} holds no run of a table or of images.", "Give a folder that `goodfit train` wrote.")
+    recipe = recipe_of(saved, run)
     predictor = Predictor.load(run, saved.about)
     folder = Path(out) if out is not None else Path(run).with_name(f"{Path(run).name}-improved")
     store.check_new_folder(folder, overwrite)
-    x, y = predictor.labelled(source_path(saved.about, table))
-    split = saved.run.provenance.get("split", {})
-    if "train" not in split:
-        raise InputError(
-            f"{run} doesn't list the rows that it was trained on, they are so many.",
-            "Train it again, with --improve.",
-        )
-    train, validation, test = (np.asarray(split[name], dtype=np.int64) for name in ("train", "validation", "test"))
-    if len(test) and test.max() >= len(x):  # rows of a table of their own, counted on from this one
-        if saved.about.get("test_source"):
-            more = predictor.labelled(saved.about["test_source"], known=False)
-            x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
-        else:
-            test = test[:0]
+    x, y, (train, validation, test) = rows_of(saved, run, predictor, table)
     held = np.concatenate([train, validation])
     keys = ("linear_loss", "boosting_loss", "chance_loss")
     proof = proof_of_table(
@@ -118,6 +103,49 @@ def improve_run(
         )
         study.save(folder, overwrite=overwrite)
     return study
+
+
+def recipe_of(saved: Study, run: str | os.PathLike[str]) -> Recipe:
+    """The recipe of a saved run of a table or of images.
+
+    Raises:
+        InputError: it is no such run.
+    """
+    recipe = saved.run.recipe
+    if recipe is None or "target" not in saved.about:
+        raise InputError(f"{run} holds no run of a table or of images.", "Give a folder that `goodfit train` wrote.")
+    return recipe
+
+
+def rows_of(
+    saved: Study, run: str | os.PathLike[str], predictor: Predictor, table: str | os.PathLike[str] | None
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The rows of a saved run as its network takes them, their targets, and which were for training, validation, test.
+
+    Args:
+        saved: the run.
+        run: its folder, for messages.
+        predictor: of the run.
+        table: the table or the folder of images, where it is no longer where it was.
+
+    Raises:
+        InputError: the table is not there or has changed, or the run doesn't list its rows.
+    """
+    x, y = predictor.labelled(source_path(saved.about, table))
+    split = saved.run.provenance.get("split", {})
+    if "train" not in split:
+        raise InputError(
+            f"{run} doesn't list the rows that it was trained on, they are so many.",
+            "Train it again, with --improve.",
+        )
+    train, validation, test = (np.asarray(split[name], dtype=np.int64) for name in ("train", "validation", "test"))
+    if len(test) and test.max() >= len(x):  # rows of a table of their own, counted on from this one
+        if saved.about.get("test_source"):
+            more = predictor.labelled(saved.about["test_source"], known=False)
+            x, y = (np.concatenate(pair) for pair in zip((x, y), more, strict=True))
+        else:
+            test = test[:0]
+    return x, y, (train, validation, test)
 
 
 def proof_of_table(

@@ -176,6 +176,12 @@ def diagnose(
     fail_on: Annotated[
         list[str] | None, typer.Option(metavar="SLUG", help="Exit with 3 where this is found. May be repeated.")
     ] = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Measure on the network and rows of a saved run what curves can't tell (minutes)."
+        ),
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -186,7 +192,7 @@ def diagnose(
         codes = [0]
         for path in paths:
             try:
-                for run, diagnosis in _diagnosed(path, loss, val_loss):
+                for run, diagnosis in _diagnosed(path, loss, val_loss, probe):
                     answers.append((path, run, diagnosis))
                     if not json:
                         _show(run, diagnosis, heading=path if len(paths) > 1 else "")
@@ -285,12 +291,24 @@ def _known(slugs: list[str]) -> list[str]:
     return slugs
 
 
-def _diagnosed(path: str, loss: str | None, val_loss: str | None) -> list[tuple[Run, Diagnosis]]:
+def _diagnosed(path: str, loss: str | None, val_loss: str | None, probe: bool = False) -> list[tuple[Run, Diagnosis]]:
     """The runs of a log, diagnosed now; of a saved run, what was said with its data at hand."""
     from goodfit import api, store
     from goodfit.values import Study
 
-    if store.holds(path) is None:
+    held = store.holds(path)
+    if probe:
+        if held != "study":
+            raise InputError(
+                f"{path} is a log, without a network or rows to probe.",
+                "Give a run folder, or goodfit.diagnose(run, probe=True) the result of goodfit.fit.",
+            )
+        from goodfit.api.probing_run import probe_run
+
+        with progress(quiet=False) as report:
+            measured, diagnosis = probe_run(path, report=report)
+        return [(measured, diagnosis)]
+    if held is None:
         return [(run, api.diagnose(run)) for run in api.read(path, loss=loss, val_loss=val_loss)]
     saved = api.load(path)
     if isinstance(saved, Study):
