@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -205,13 +204,19 @@ def test_version_and_help():
 
 
 def test_help_takes_less_than_half_a_second():
+    """Of the processor: by the clock, a machine that is busy with other things would fail it."""
     goodfit_command("--help")  # the byte code is compiled once
     seconds = []
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = _spent_by_children()
         goodfit_command("--help")
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.5
+        seconds.append(_spent_by_children() - begin)
+    assert 0.05 < min(seconds) < 0.5
+
+
+def _spent_by_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def test_help_imports_nothing_heavy():

@@ -45,7 +45,7 @@ def mobilenet_v2(
 
     Example:
         >>> mobilenet_v2(input_shape=(32, 32, 3), classes=2).count_params()
-        2226434
+        2260546
     """
     shape = tuple(input_shape)
     if len(shape) != 3 or shape[-1] != 3 or any(side is not None and side < 32 for side in shape[:2]):
