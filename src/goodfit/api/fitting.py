@@ -158,14 +158,9 @@ def _fit_seeds(
     signals: bool | int | Literal["auto"],
     report: Report,
 ) -> FitResult:
-    from goodfit.training import preflight, preflight_setup
     from goodfit.training import seeds as many
 
-    notes: tuple[str, ...] = ()
-    if checks == "on":
-        given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
-        notes = preflight.check(model, arguments["x"], arguments["y"], **given)
-        notes += preflight_setup.check_arguments(model, arguments)
+    notes = one_training.preflight_notes(model, arguments, checks)
     asked = one_training.asked_of(model)
     run = many.fit(model, seeds, arguments, report, signals)
     run = dataclasses.replace(

@@ -51,6 +51,21 @@ def train_once(
     return train_here(model, **arguments, checks=checks, signals=signals)
 
 
+def preflight_notes(model: Any, arguments: dict[str, Any], checks: str) -> tuple[str, ...]:
+    """What the pre-flight finds questionable, where the engine's own `fit` does not ask; nothing with `checks="off"`.
+
+    Raises:
+        InputError: the training can't be meant.
+    """
+    from goodfit.training import preflight, preflight_setup
+
+    if checks != "on":
+        return ()
+    given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
+    notes = preflight.check(model, arguments["x"], arguments["y"], **given)
+    return notes + preflight_setup.check_arguments(model, arguments)
+
+
 def from_files(arguments: dict[str, Any]) -> bool:
     """Whether some of the rows are to be read while it trains."""
     from goodfit.training.parquet import ParquetRows

@@ -45,18 +45,14 @@ def fit(
     Raises:
         InputError: the stages don't fit the model, or an argument is at odds with them.
     """
-    from goodfit.training import preflight, preflight_setup, staged, staged_members
+    from goodfit.training import staged, staged_members
 
     stages = tuple(stages) if isinstance(stages, Sequence) else (stages,)
     if arguments["epochs"] != 1 or arguments["initial_epoch"]:
         raise InputError("epochs is given beside stages.", "Leave it out: each stage says how many epochs it takes.")
     if one_training.from_files(arguments):
         raise InputError("stages are asked for, but the rows are ParquetRows.", "Give arrays, or train without stages.")
-    notes: tuple[str, ...] = ()
-    if checks == "on":
-        given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
-        notes = preflight.check(model, arguments["x"], arguments["y"], **given)
-        notes += preflight_setup.check_arguments(model, arguments)
+    notes = one_training.preflight_notes(model, arguments, checks)
     asked = one_training.asked_of(model)
     if len(seeds) > 1:
         run, described = staged_members.fit(model, stages, seeds, arguments, report)

@@ -236,6 +236,11 @@ def median(values: np.ndarray | Sequence[float]) -> float:
     return float(np.median(values))
 
 
+def ends(found: Interval) -> tuple[float, float, float]:
+    """An interval as three cells of a table: estimate, low and high end."""
+    return found.estimate, found.low, found.high
+
+
 def signed(found: Interval, digits: int = 3) -> str:
     """An interval in words: `-0.3 [-0.5, -0.1]`."""
     return f"{found.estimate:+.{digits}g} [{found.low:.{digits}g}, {found.high:.{digits}g}]"

@@ -7,7 +7,7 @@ from goodfit.training.edits_graph import Entry, Graph, is_graph
 from goodfit.training.edits_layers import has_kernel, trainable
 
 
-def unfreeze(model: Entry, count: int | str) -> int:
+def unfreeze(model: Entry, count: int | str) -> None:
     """Have the last frozen layers trained, from the weights that they have.
 
     Batch normalization stays frozen: its statistics belong to the weights that it was trained with.
@@ -15,9 +15,6 @@ def unfreeze(model: Entry, count: int | str) -> int:
     Args:
         model: as Keras serializes it; edited in place.
         count: so many layers with a kernel, counted from the output, or `"all"`.
-
-    Returns:
-        how many were unfrozen.
 
     Raises:
         InputError: none is frozen, or the layers can't be edited.
@@ -30,7 +27,6 @@ def unfreeze(model: Entry, count: int | str) -> int:
         entry["config"]["trainable"] = True
         for outer in around:
             _open(outer)
-    return len(chosen)
 
 
 def _frozen(graph: Graph, within: bool, around: tuple[Entry, ...] = ()) -> list[tuple[Entry, tuple[Entry, ...]]]:

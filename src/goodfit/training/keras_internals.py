@@ -452,8 +452,7 @@ def compile_arguments(model: keras.Model) -> list[Any]:
     """What the model was compiled with, each loss, metric and setting by itself."""
     from keras.src import tree
 
-    config = getattr(model, "_compile_config", None)
-    return tree.flatten(config.config) if config is not None else []
+    return tree.flatten(compiled_with(model))
 
 
 def functional(model: keras.Model) -> Any:

@@ -95,9 +95,7 @@ def read(
         raise InputError(f"the model {model.name!r} is not compiled.", "Compile it with optimizer and loss first.")
     code = _code(model)
     config = _serialized(model, code)
-    compiled: Any = getattr(model, "_compile_config", None)
-    arguments = dict(compiled.config) if compiled is not None else {}
-    loss = arguments.get("loss")
+    loss = keras_internals.compiled_with(model).get("loss")
     recipe = Recipe(
         model=config,
         optimizer=plain(keras.optimizers.serialize(model.optimizer)),
@@ -126,8 +124,7 @@ def read(
 
 def asked_of(model: keras.Model) -> dict[str, Any]:
     """What is asked of a compiled model before it is trained, which changes its optimizer: fields of a `Recipe`."""
-    compiled: Any = getattr(model, "_compile_config", None)
-    loss = (dict(compiled.config) if compiled is not None else {}).get("loss")
+    loss = keras_internals.compiled_with(model).get("loss")
     return {"optimizer": plain(keras.optimizers.serialize(model.optimizer)), "loss": _named(loss, {})}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -36,13 +37,16 @@ class Staged:
 
     Args:
         results: one per stage that began.
-        starts: the place of each one's first epoch among all epochs.
         described: what was done in each, plain data.
     """
 
     results: tuple[EngineResult, ...]
-    starts: tuple[int, ...]
     described: tuple[Mapping[str, Any], ...]
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The place of each stage's first epoch among all epochs."""
+        return (0, *itertools.accumulate(len(result.epoch) for result in self.results[:-1]))
 
     @property
     def history(self) -> dict[str, list[Any]]:
@@ -80,19 +84,17 @@ def fit(
         InputError: a stage that unfreezes nothing, or a layer that is not there.
     """
     results: list[EngineResult] = []
-    starts: list[int] = []
     described: list[Mapping[str, Any]] = []
     done = 0
     for prepared in prepare(model, stages, arguments):
         result = train(prepared.model, {**prepared.arguments, "initial_epoch": done, "epochs": done + prepared.epochs})
         prepared.hand_back()
         results.append(result)
-        starts.append(len([epoch for one in results[:-1] for epoch in one.epoch]))
         described.append(prepared.described)
         done = result.epoch[-1] + 1 if result.epoch else done
         if result.outcome not in ("finished", "stopped"):
             break
-    return Staged(tuple(results), tuple(starts), tuple(described))
+    return Staged(tuple(results), tuple(described))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import keras_internals
+from goodfit.training.edits_shapes import reason_of
 from goodfit.training.own_model import layers as weighted_layers
 
 Reuse = int | str | Sequence[str] | Literal["all-but-last", "all"]
@@ -81,7 +82,7 @@ def transfer(
         except Exception as problem:
             raise InputError(
                 f"the head's layer {layer.name!r} does not fit on the reused layers, which end in shape "
-                f"{_row(features)} ({_first_line(problem)}).",
+                f"{_row(features)} ({reason_of(problem)}).",
                 "Begin the head with Flatten or a global pooling, or give a number of classes.",
             ) from problem
     return keras.Model(base.input, features, name=name or f"{model.name}_transfer")
@@ -111,7 +112,7 @@ def loaded(source: Any) -> keras.Model:
         model: Any = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as problem:
         raise InputError(
-            f"{str(path)!r} can't be loaded as a Keras model ({_first_line(problem)}).",
+            f"{str(path)!r} can't be loaded as a Keras model ({reason_of(problem)}).",
             "Save it whole (model.save), and import what defines its own layers first; weights alone go into a model "
             "that is built: model.load_weights.",
         ) from problem
@@ -129,7 +130,7 @@ def _whole(model: keras.Model, input_shape: Sequence[int | None] | None) -> kera
         twin.set_weights(model.get_weights())
     except Exception as problem:
         raise InputError(
-            f"the model {model.name!r} (class {type(model).__name__}) can't be cloned ({_first_line(problem)}).",
+            f"the model {model.name!r} (class {type(model).__name__}) can't be cloned ({reason_of(problem)}).",
             "Give its class a get_config that holds all its arguments, or give a Functional model.",
         ) from problem
     return keras.Model(inputs, outputs)
@@ -225,7 +226,7 @@ def _cloned(graph: Any, cut: Any, input_shape: Sequence[int | None] | None) -> A
         output = keras_internals.called_on(part, fed[0] if len(fed) == 1 else fed, clone)
     except Exception as problem:
         raise InputError(
-            f"the source can't be cloned: its layer {culprit!r} ({_first_line(problem)}).",
+            f"the source can't be cloned: its layer {culprit!r} ({reason_of(problem)}).",
             "Give the layer's class a get_config that holds all its arguments"
             + ("." if input_shape is None else ", or leave out input_shape."),
         ) from problem
@@ -284,8 +285,3 @@ def _head(head: Any, rank: int, taken: set[str]) -> list[Any]:
 
 def _row(tensor: Any) -> tuple[int | None, ...]:
     return tuple(tensor.shape[1:])
-
-
-def _first_line(problem: Exception) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return (lines or [type(problem).__name__])[0][:160].rstrip(".")

@@ -8,7 +8,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.lab import networks
-from goodfit.lab.bench import Bench, interval, median, signed
+from goodfit.lab.bench import Bench, ends, interval, median, signed
 from goodfit.lab.experiment import Experiment, Result, judged
 from goodfit.lab.figures import ranged
 from goodfit.plots.chart import Chart
@@ -86,8 +86,8 @@ def _measure(bench: Bench) -> Result:
             (
                 count,
                 *(median(values[i]) for values in scores.values()),
-                *_ends(interval(scores["from scratch"][i], scores["pretrained"][i])),
-                *_ends(interval(scores["from scratch"][i], scores["pretrained, frozen"][i])),
+                *ends(interval(scores["from scratch"][i], scores["pretrained"][i])),
+                *ends(interval(scores["from scratch"][i], scores["pretrained, frozen"][i])),
             )
             for i, count in enumerate(counts)
         ),
@@ -121,10 +121,6 @@ def auxiliary_column(dataset: Dataset) -> int:
         )
     strength = [abs(np.corrcoef(x[:, column], y)[0, 1]) for column in quantities]
     return quantities[int(np.argmax(strength))]
-
-
-def _ends(found: Any) -> tuple[float, float, float]:
-    return found.estimate, found.low, found.high
 
 
 EXPERIMENT = Experiment(

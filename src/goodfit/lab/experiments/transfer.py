@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from goodfit.lab import data
-from goodfit.lab.bench import Bench, interval, median, signed
+from goodfit.lab.bench import Bench, ends, interval, median, signed
 from goodfit.lab.experiment import Experiment, Result, judged, together
+from goodfit.lab.experiments.unsupervised_pretraining import pooled
 from goodfit.lab.figures import ranged
 from goodfit.plots.chart import Chart
 
@@ -61,7 +62,7 @@ def _measure(bench: Bench) -> Result:
         ),
         columns=("network", "images", *ARMS, "unfrozen: change", "low", "high"),
         rows=tuple(
-            (kind, count, *(median(arms[arm][i]) for arm in ARMS), *_ends(interval(arms[ARMS[0]][i], arms[ARMS[2]][i])))
+            (kind, count, *(median(arms[arm][i]) for arm in ARMS), *ends(interval(arms[ARMS[0]][i], arms[ARMS[2]][i])))
             for kind, arms in told.items()
             for i, count in enumerate(COUNTS if kind == "convolutional" else (JUDGED,))
         ),
@@ -152,8 +153,8 @@ def _losses(model: Any, trained: Any, test: Any, members: int) -> np.ndarray:
 
 
 def _images(x: np.ndarray) -> np.ndarray:
-    """Pixels of 14 x 14 images, each the mean of four."""
-    return x.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).astype("float32")[..., None]
+    """Images of 28 x 28 pixels as ones of 14 x 14."""
+    return pooled(x).reshape(-1, 14, 14, 1)
 
 
 def _network(kind: str, classes: int) -> Any:
@@ -172,10 +173,6 @@ def _network(kind: str, classes: int) -> Any:
         ],
     }[kind]
     return keras.Sequential([keras.Input((14, 14, 1)), *body, layers.Dense(classes, "softmax", name="classes")])
-
-
-def _ends(found: Any) -> tuple[float, float, float]:
-    return found.estimate, found.low, found.high
 
 
 EXPERIMENT = Experiment(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit.lab import data
-from goodfit.lab.bench import Bench, interval, median, signed
+from goodfit.lab.bench import Bench, ends, interval, median, signed
 from goodfit.lab.experiment import Experiment, Result, judged, together
 from goodfit.lab.figures import ranged
 from goodfit.plots.chart import Chart, line
@@ -68,7 +68,7 @@ def _measure(bench: Bench) -> Result:
                 median(values),
                 float(values.min()),
                 float(values.max()),
-                *((0.0, 0.0, 0.0) if name not in gains else _ends(gains[name])),
+                *((0.0, 0.0, 0.0) if name not in gains else ends(gains[name])),
             )
             for name, values in accuracy.items()
         ),
@@ -122,10 +122,6 @@ def _pretraining(method: str) -> tuple[Any, keras.Model]:
         )
         model.compile("adam", "mean_squared_error")
     return model, encoder
-
-
-def _ends(found: Any) -> tuple[float, float, float]:
-    return found.estimate, found.low, found.high
 
 
 EXPERIMENT = Experiment(
