@@ -20,7 +20,12 @@ from goodfit.checks import remedies
 from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
 from goodfit.improvement.compare import WORST
-from goodfit.improvement.techniques import techniques, unfreeze_all_layers, unfreeze_top_layers
+from goodfit.improvement.techniques import (
+    techniques,
+    unfreeze_all_layers,
+    unfreeze_in_stages,
+    unfreeze_top_layers,
+)
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
 from goodfit.values._json import content_hash
@@ -66,6 +71,7 @@ def unasked() -> tuple[Change, ...]:
         ZERO_BIASES,
         unfreeze_top_layers(),  # where layers are frozen
         unfreeze_all_layers(),
+        unfreeze_in_stages(),
         remedies.raise_learning_rate(3.0),
         remedies.lower_learning_rate(1 / 3),
         remedies.add_dropout(),

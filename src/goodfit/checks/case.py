@@ -17,15 +17,17 @@ class Case:
     Args:
         run: what happened.
         dataset: the rows it was trained on, where they are at hand.
+        chance: what stands for the loss of chance where that was not measured; found in the curves where `None`.
     """
 
     run: Run
     dataset: Dataset | None = None
+    chance: float | None = None
 
     @cached_property
     def reading(self) -> Reading:
         """The run's loss curves, read once for all checks."""
-        return read(self.run)
+        return read(self.run, self.chance)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import cache
 from goodfit.checks import thresholds
 from goodfit.checks.case import Case, Check
 from goodfit.checks.reading import Reading
-from goodfit.checks.restarts import last_training, since
+from goodfit.checks.restarts import last_stage, last_training, since
 from goodfit.values import Dataset, Diagnosis, Finding, Run, Verdict
 
 _FAULTS: tuple[Verdict, ...] = (
@@ -18,8 +18,12 @@ _FAULTS: tuple[Verdict, ...] = (
 )  # fmt: skip
 """The verdicts that a finding of the same slug gives, the one that makes the others meaningless first."""
 
-_RATES: Mapping[str, Verdict] = {"learning-rate-too-low": "underfitting", "learning-rate-too-high": "unstable"}
-"""What a learning rate that was measured to be wrong makes of curves that show no fault."""
+_RATES: Mapping[str, Verdict] = {
+    "learning-rate-too-low": "underfitting",
+    "learning-rate-too-high": "unstable",
+    "catastrophic-forgetting": "unstable",
+}
+"""What a learning rate that was measured to be wrong makes of curves that show no fault; a stage's too."""
 
 _PROBE = " (diagnose(…, probe=True) does, with the model and its rows)"
 
@@ -40,6 +44,10 @@ def all_checks() -> tuple[Check, ...]:
     return tuple(found.values())
 
 
+_OF_ALL_STAGES = {"restarted-log", "not-learning", "catastrophic-forgetting"}
+"""Checks that are asked of a training's stages together."""
+
+
 def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
     """Say what a run's curves, measurements, data and setup tell.
 
@@ -47,7 +55,8 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
     found (divergence of a minority of the seeds does not count). Where none was, but another learning rate was measured
     to do better, the fit is underfitting (the rate is too low) or unstable (too high). `balanced` where none was and
     the validation loss is acceptable; `insufficient-evidence` where the curves don't allow for that, with the cheapest
-    measurement that would settle it. Of a log that holds more than one training, the last is diagnosed.
+    measurement that would settle it. Of a log that holds more than one training, the last is diagnosed. Of a training
+    in stages the last one's curves are read; whether anything was learned is a question to all of them.
 
     Args:
         run: what happened.
@@ -68,10 +77,14 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
     """
     whole = case = Case(run, dataset)
     start = last_training(whole)
+    stage = last_stage(run) if start is None else None
     if start is not None:
         case = Case(since(run, start), dataset)
+    elif stage is not None:
+        case = Case(since(run, stage), dataset, whole.reading.chance)
     checks = all_checks()
-    findings = [check(whole if check.slug == "restarted-log" else case) for check in checks]
+    of_all = _OF_ALL_STAGES if stage is not None else {"restarted-log"}
+    findings = [check(whole if check.slug in of_all else case) for check in checks]
     by_slug = {finding.slug: finding for finding in findings}
     verdict, reason = _verdict(case, by_slug)
     if case.reading.patience is not None:
@@ -95,7 +108,7 @@ def _verdict(case: Case, findings: dict[str, Finding]) -> tuple[Verdict, str]:
         if slug == "diverged" and diverged < thresholds.DIVERGED_SHARE:
             continue
         return slug, finding.message if slug in ("diverged", "unstable") else _of_others(finding.message, reading)
-    for slug, verdict in _RATES.items():  # a measured remedy, without a symptom in the curves
+    for slug, verdict in _RATES.items():  # without a symptom in the curves that are read
         if findings[slug].status == "found":
             return verdict, findings[slug].message
     missing = _what_is_missing(case, findings)

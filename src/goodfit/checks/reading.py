@@ -247,7 +247,7 @@ class Reading:
         return [(s, trains[s], v) for s, v in self.validations() if s in trains]
 
 
-def read(run: Run) -> Reading:
+def read(run: Run, chance: float | None = None) -> Reading:
     """The loss curves of a run, as the checks read them.
 
     Which curve: `loss` and `val_loss`; where neither is there, the first other pair that is known to fall or to rise
@@ -258,6 +258,8 @@ def read(run: Run) -> Reading:
     high side when training begins far above chance, so a first loss over 10 (the cross entropy of 22,026 even
     classes) counts as ten times the loss at the end at most. A loss that is somewhere negative has no floor at 0; its
     range stands for chance and no ratios are formed.
+
+    Where `chance` is given, it stands for an unmeasured one.
 
     Which epoch's weights: the kept one where the run tells it, else the last. A log without a recipe that ends a usual
     patience (`PATIENCES`) after its lowest validation loss was ended by early stopping, and that epoch is read.
@@ -293,7 +295,7 @@ def read(run: Run) -> Reading:
     ratios = all(float(y.min()) >= 0.0 for y in values)
     measured = float(run.measurements.get("chance_loss", math.nan)) if is_loss else math.nan
     known = math.isfinite(measured) and measured > 0.0 and ratios and not (penalized and without is None)
-    chance = measured if known else _chance_proxy(train, validation, ratios)
+    chance = measured if known else chance or _chance_proxy(train, validation, ratios)
     diverged = np.array([_diverged(run.outcomes[s], train[s], validation[s], chance, known, ratios) for s in seeds])
     return Reading(
         quantity=quantity,

@@ -26,7 +26,8 @@ def restarted_log(case: Case) -> Finding:
 
     What to try: diagnose the trainings one by one.
 
-    False alarms: a schedule with warm restarts jumps up too, though seldom back to the start.
+    False alarms: a schedule with warm restarts jumps up too, though seldom back to the start. A training that says
+    where its stages begin (`goodfit.fit(…, stages=…)`) is one training, of which the last stage is read.
     """
     epoch = np.asarray(case.run.epoch, dtype=np.float64)
     if len(epoch) < 2:
@@ -39,6 +40,8 @@ def restarted_log(case: Case) -> Finding:
     if back:
         message = f"The epoch counter went back {back} times: this log holds more than one training."
         return found("restarted-log", "medium", message, evidence, [change])
+    if case.run.stages:
+        return clear("restarted-log", f"The log holds one training in {len(case.run.stages)} stages.", evidence)
     start = last_training(case)
     if start is not None:
         at = float(epoch[start])
@@ -56,6 +59,8 @@ def last_training(case: Case) -> int | None:
     back = np.flatnonzero(np.diff(epoch) <= 0)
     if len(back):
         return int(back[-1]) + 1
+    if case.run.stages:
+        return None
     starts = [_restart(train, validation) for _, train, validation in case.reading.pairs()]
     known = [start for start in starts if start is not None]
     if not known or len(known) <= thresholds.SEED_SHARE * len(starts):
@@ -76,6 +81,13 @@ def since(run: Run, start: int) -> Run:
         signal_layers=(),
         signal_epochs=np.zeros(0),
     )
+
+
+def last_stage(run: Run) -> int | None:
+    """The place in a run's epochs from which on it is read where it was trained in stages: where the last one begins
+    that leaves enough epochs to read; `None` where that is the first."""
+    known = [start for start in run.stages if len(run.epoch) - start >= thresholds.STAGE_EPOCHS]
+    return (known[-1] or None) if known else None
 
 
 def _restart(train: Series, validation: Series) -> float | None:

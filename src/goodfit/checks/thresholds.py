@@ -173,6 +173,8 @@ NOISY_VALIDATION: Final = 0.15
 the best epoch a lottery; half as much again, for the noise of a few dozen epochs is itself known to a fifth.
 Provisional."""
 
+STAGE_EPOCHS: Final = 10
+"""Epochs (count) that a training's last stage needs to be read by itself; a trend of fewer is noise. Set by hand."""
 RESTART_HEIGHT: Final = 0.25
 """Height of a sudden rise that starts a second descent, as a share of the first descent (ratio): another seed may start
 lower. Provisional."""

@@ -157,6 +157,18 @@ def unfreeze_all_layers() -> Change:
     )
 
 
+def unfreeze_in_stages(count: int | str = "all") -> Change:
+    """Frozen layers trained in the second half of the epochs, at a tenth of the learning rate."""
+    which = "all frozen layers but batch normalization" if count == "all" else f"the last {count} frozen layers"
+    return Change(
+        "unfreeze-in-stages",
+        {"stages.unfreeze": count},
+        "A head that is still random sends large, meaningless gradients into the layers beneath; once it is trained, "
+        "a small rate fits these without undoing what they know (Howard and Ruder 2018, section 3.3).",
+        f"Train the head for half of the epochs, then {which} too, at a tenth of the learning rate.",
+    )
+
+
 def techniques() -> dict[str, Callable[[], Change]]:
     """Every technique by the name of its change.
 
@@ -167,6 +179,7 @@ def techniques() -> dict[str, Callable[[], Change]]:
     plain = (
         *(cosine_schedule, one_cycle_schedule, exponential_schedule, label_smoothing, max_norm, input_noise),
         *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient, unfreeze_top_layers, unfreeze_all_layers),
+        unfreeze_in_stages,
     )
     made: dict[str, Callable[[], Change]] = {make().name: make for make in plain}
     for name in BELONGS:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from goodfit.values import Dataset, Diagnosis, Recipe, Report, Run, silent
 
 if TYPE_CHECKING:
     from goodfit.training.population import Population
+    from goodfit.training.programs import Programs
 
 Part = Literal["train", "validation", "test"]
 EVALUATED = 512
@@ -32,7 +35,7 @@ class Arm:
         name: in tables and legends.
         recipe: what was trained.
         trained: the population.
-        seconds: it took, compiling included.
+        seconds: it took, compiling not included.
     """
 
     name: str
@@ -49,6 +52,39 @@ class Arm:
     def epochs(self) -> int:
         """Epochs trained, over all seeds."""
         return int(np.isfinite(self.run.curves["loss"]).sum() + np.isinf(self.run.curves["loss"]).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is to be trained on every seed: a recipe, on rows of a dataset, with learning rates where there are some."""
+
+    recipe: Recipe
+    dataset: Dataset
+    rows: np.ndarray
+    rates: tuple[float, ...]
+    signals: bool | int
+
+    def members(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """The seed of each member."""
+        return seeds * max(len(self.rates), 1)
+
+    def key(self, seeds: tuple[int, ...]) -> tuple[Any, ...]:
+        """Equal for equal trainings."""
+        return self.recipe.hash, id(self.dataset), self.rows.tobytes(), seeds, self.rates, self.signals
+
+    def shape(self, seeds: tuple[int, ...]) -> tuple[Any, ...]:
+        """Equal for trainings whose recipes may share a program."""
+        return id(self.dataset), len(self.rows), self.recipe.batch_size, len(self.members(seeds))
+
+    def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of some rows; a column for two classes, as Keras's cross-entropy takes them as a metric."""
+        y = self.dataset.y[rows]
+        return self.dataset.x[rows], y[:, None] if self.dataset.task == "binary" else y
+
+    @property
+    def data(self) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Inputs and targets of the training rows, and both of the validation rows."""
+        return *self.part(self.rows), self.part(self.dataset.validation)
 
 
 class Bench:
@@ -79,7 +115,7 @@ class Bench:
         self.stage = "lab"
         self.spent: list[tuple[str, Arm]] = []
         self._arms: dict[tuple[Any, ...], Arm] = {}
-        self._programs: dict[tuple[Any, ...], Any] = {}
+        self._programs: dict[tuple[Any, ...], Programs] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -115,55 +151,87 @@ class Bench:
         self,
         arms: Mapping[str, Recipe],
         *,
-        rows: np.ndarray | None = None,
+        rows: Mapping[str, np.ndarray] | np.ndarray | None = None,
         dataset: Dataset | None = None,
-        learning_rates: Sequence[float] | None = None,
+        learning_rates: Mapping[str, Sequence[float]] | Sequence[float] | None = None,
         signals: bool | int = False,
     ) -> dict[str, Arm]:
         """Train every arm on every seed, and measure validation and test rows after each epoch.
 
+        All of them are compiled before the first is trained, one per core at a time.
+
         Args:
             arms: name -> recipe.
-            rows: indices of the training rows; those of the split where `None`.
+            rows: indices of the training rows, of all arms or of each by its name; those of the split where `None`.
             dataset: other rows than the table's.
-            learning_rates: further members: every seed with each of these rates, rates first.
+            learning_rates: further members: every seed with each of these rates, rates first; likewise.
             signals: samples of the layers' signals to take.
         """
-        from goodfit.training import population
-        from goodfit.training.programs import Programs
-
         held = self.dataset if dataset is None else dataset
-        index = held.train if rows is None else rows
-        seeds = self.seeds if learning_rates is None else self.seeds * len(learning_rates)
-        rates = None if learning_rates is None else [rate for rate in learning_rates for _ in self.seeds]
-        trained = {}
+        asked = {}
         for name, recipe in arms.items():
+            index = rows.get(name) if isinstance(rows, Mapping) else rows
+            rates = learning_rates.get(name) if isinstance(learning_rates, Mapping) else learning_rates
             capped = recipe.replace(epochs=self.epochs(recipe.epochs))
-            key = (capped.hash, id(held), index.tobytes(), seeds, tuple(rates or ()), signals)
+            asked[name] = _Asked(capped, held, held.train if index is None else index, tuple(rates or ()), signals)
+        self._compile([one for one in asked.values() if one.key(self.seeds) not in self._arms])
+        trained = {}
+        for name, one in asked.items():
+            key = one.key(self.seeds)
             if key not in self._arms:
-                shape = (id(held), len(index), capped.batch_size, len(seeds))
-                programs = self._programs.setdefault(shape, Programs())
-                began = time.perf_counter()
-                found = population.train(
-                    capped,
-                    held.x[index],
-                    _targets(held, index),
-                    (held.x[held.validation], _targets(held, held.validation)),
-                    seeds,
-                    learning_rates=rates,
-                    hidden=(held.x[held.test], _targets(held, held.test)),
-                    validation_batch_size=EVALUATED,
-                    programs=programs,
-                    signals=signals,
-                    report=self.report,
-                    stage=self.stage,
-                )
-                self._arms[key] = Arm(name, capped, found, time.perf_counter() - began)
+                self._arms[key] = self._trained(name, one)
             trained[name] = dataclasses.replace(self._arms[key], name=name)
             self.spent.append((str(key), trained[name]))
             if trained[name].run.outcome == "interrupted":
                 raise KeyboardInterrupt
         return trained
+
+    def _compile(self, asked: Sequence[_Asked]) -> None:
+        """Compile the programs of trainings that don't share one with an earlier one, one per core at a time."""
+        from goodfit.training import population
+        from goodfit.training.persistent_cache import persistent_cache
+        from goodfit.training.programs import key_of
+
+        fresh = {(one.shape(self.seeds), key_of(one.recipe)): one for one in asked}
+        waiting = [
+            partial(
+                population.compile_ahead,
+                one.recipe,
+                *one.data,
+                one.members(self.seeds),
+                self._shared(one),
+                hidden=one.part(one.dataset.test),
+                validation_batch_size=EVALUATED,
+            )
+            for one in fresh.values()
+            if self._shared(one).find(one.recipe) is None
+        ]
+        with persistent_cache(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            for future in [pool.submit(task) for task in waiting]:
+                future.result()
+
+    def _shared(self, one: _Asked) -> Programs:
+        from goodfit.training.programs import Programs
+
+        return self._programs.setdefault(one.shape(self.seeds), Programs())
+
+    def _trained(self, name: str, one: _Asked) -> Arm:
+        from goodfit.training import population
+
+        began = time.perf_counter()
+        found = population.train(
+            one.recipe,
+            *one.data,
+            one.members(self.seeds),
+            learning_rates=[rate for rate in one.rates for _ in self.seeds] or None,
+            hidden=one.part(one.dataset.test),
+            validation_batch_size=EVALUATED,
+            programs=self._shared(one),
+            signals=one.signals,
+            report=self.report,
+            stage=self.stage,
+        )
+        return Arm(name, one.recipe, found, time.perf_counter() - began)
 
     def curve(self, arm: Arm | Run, part: Part) -> np.ndarray:
         """What `score` reads after each epoch, shape (seeds, epochs), without penalties."""
@@ -214,12 +282,6 @@ class Bench:
 
         run = dataclasses.replace(arm.run, task=self.dataset.task, measurements=dict(self.references), name=arm.name)
         return checks.diagnose(run, self.dataset)
-
-
-def _targets(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """The rows' targets; a column for two classes, as Keras's cross-entropy takes them as a metric."""
-    y = dataset.y[rows]
-    return y[:, None] if dataset.task == "binary" else y
 
 
 def interval(before: np.ndarray, after: np.ndarray) -> Interval:

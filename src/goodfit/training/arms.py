@@ -19,18 +19,22 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import edits, members
+from goodfit.training import edits, edits_frozen, members, stage_runs
+from goodfit.training.arm_parts import Features, Groups, Part, groups
 from goodfit.training.keras_internals import build_for
 from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.members import Job
 from goodfit.training.own_model import OwnModel
+from goodfit.training.own_model import layers as weighted_layers
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.population import run_of
-from goodfit.training.programs import Programs, learning_rate_place
+from goodfit.training.programs import key_of, learning_rate_place
 from goodfit.training.recipes import compile_model
 from goodfit.values import Recipe, Report, Run, silent
 
 BLOCK_ROWS = 1024
+Weights = dict[str, list[np.ndarray]]
+"""Values of layers' variables, by the layer's path."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +64,12 @@ class Trained:
     Args:
         run: what happened.
         recipe: what was asked for.
-        kept: trainable and non-trainable variables that were kept, in the model's order, each of shape (seeds, …).
+        kept: trainable and non-trainable variables that were kept, in the model's order, each of shape (seeds, …); of
+            the layers behind the frozen ones alone, where only these were run.
         outputs: what each seed predicts for all rows, in the target's own units: shape (seeds, rows, …), or a list of
             them, one for each output.
         steps: optimizer steps, over all seeds.
+        places: of the kept variables among the model's non-trainable ones, where these are not all.
     """
 
     run: Run
@@ -71,14 +77,15 @@ class Trained:
     kept: tuple[list[np.ndarray], ...]
     outputs: Any
     steps: int
+    places: tuple[int, ...] | None = None
 
     def model(self, member: int, own: OwnModel) -> keras.Model:
         """One seed as a compiled Keras model that predicts in the target's own units."""
-        recipe = edits.in_own_units(self.recipe)
+        recipe = edits.in_own_units(edits_frozen.stages_of(self.recipe)[-1])
         with own.scope():
             model = compile_model(own.build(recipe, self.run.seeds[member]), recipe)
         model.optimizer.build(model.trainable_variables)  # fresh: its state at the kept epoch is not kept
-        for group, values in zip((model.trainable_variables, model.non_trainable_variables), self.kept, strict=True):
+        for group, values in zip(groups(model, self.places), self.kept, strict=True):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value[member])
         return model
@@ -86,7 +93,9 @@ class Trained:
     def predict(self, x: Any, own: OwnModel) -> Any:
         """What each seed predicts for other rows, in the target's own units; as `outputs`."""
         with persistent_cache():
-            return _in_own_units(self.recipe, _outputs(own.build(self.recipe, self.run.seeds[0]), self.kept, x))
+            model = own.build(edits_frozen.stages_of(self.recipe)[-1], self.run.seeds[0])
+            part = Part(model) if self.places is None else Part.of(model, own, 0)
+            return _in_own_units(self.recipe, _outputs(part.model, self.kept, part.features(x)))
 
 
 @dataclass(eq=False)
@@ -102,7 +111,8 @@ class Rows:
     x: Any
     y: Any
     divide: Callable[[int], Division]
-    programs: Programs = field(default_factory=Programs)
+    programs: dict[str, tuple[Part, _SplitProgram]] = field(default_factory=dict)
+    features: Features = field(default_factory=Features)
 
     @property
     def count(self) -> int:
@@ -175,16 +185,55 @@ def _train(
     stage: str,
 ) -> Trained:
     began = time.perf_counter()
+    stages = edits_frozen.stages_of(recipe)
+    done: list[Trained] = []
+    weights: list[Weights] = [{} for _ in seeds]
+    for number, one in enumerate(stages, start=1):
+        name = stage if len(stages) == 1 else f"{stage}, stage {number} of {len(stages)}"
+        asked = signals if len(stages) == 1 else 0
+        done.append(_train_stage(one, own, rows, seeds, weights, threads, at_once, asked, report, name))
+        if done[-1].run.outcome == "interrupted":
+            break
+        if number < len(stages):
+            weights = _weights(one, own, done[-1])
+    run = done[0].run if len(done) == 1 else stage_runs.joined([one.run for one in done])
+    run = dataclasses.replace(
+        run,
+        recipe=recipe,
+        provenance={
+            "engine": "compiled",
+            "engine_reason": f"{len(seeds)} seeds in one program",
+            "train_seconds": time.perf_counter() - began,
+        },
+    )
+    return dataclasses.replace(done[-1], run=run, recipe=recipe, steps=sum(one.steps for one in done))
+
+
+def _train_stage(
+    recipe: Recipe,
+    own: OwnModel,
+    rows: Rows,
+    seeds: tuple[int, ...],
+    weights: list[Weights],
+    threads: int | None,
+    at_once: int | None,
+    signals: int,
+    report: Report,
+    name: str,
+) -> Trained:
     divisions = [rows.divide(seed) for seed in seeds]
     sizes = (len(divisions[0].train), len(divisions[0].stop))
-    x, y = rows.x, _target(recipe, rows.y)
-    shared = rows.programs.find(recipe)
-    models = [own.build(recipe, seed) for seed in seeds]
+    key = key_of(recipe)
+    shared = rows.programs.get(key)
     if shared is None:
-        template = compile_model(own.build(recipe, seeds[0]), recipe)
-        build_for(template, jax.tree.map(lambda a: a[:1], (x, y)))
+        part = Part.of(own.build(recipe, seeds[0]), own, rows.count)
+        compile_model(part.model, recipe)
     else:
-        template = shared[0]
+        part = shared[0]
+    x, y = rows.features.of(part, rows.x), _target(recipe, rows.y)
+    template = part.model
+    if shared is None:
+        build_for(template, jax.tree.map(lambda a: a[:1], (x, y)))
     job = Job(
         template,
         (x, y),
@@ -195,26 +244,31 @@ def _train(
         recipe.early_stopping,
     )
     compiled = shared[1] if shared is not None else _SplitProgram(job, sizes)
-    rows.programs.keep(recipe, template, compiled)
-    states = [_state(model, template, recipe) for model in models]
+    rows.programs[key] = (part, compiled)
+    states = [_state(own.build(recipe, seed), w, part, recipe) for seed, w in zip(seeds, weights, strict=True)]
     draws = [_orders(seed, division) for seed, division in zip(seeds, divisions, strict=True)]
     first = jax.tree.map(lambda a: a[divisions[0].train], (x, y))
     sampled = sampling(template, first, recipe.batch_size, recipe.epochs, signals)
     listening = sampled if isinstance(sampled, Sampling) else None
-    trained = members.train(job, states, draws, threads, report, stage, compiled, listening, at_once)
-    run = run_of(trained, job, seeds)
+    trained = members.train(job, states, draws, threads, report, name, compiled, listening, at_once)
     steps = int(trained.ran.sum()) * -(-sizes[0] // recipe.batch_size)
-    outputs = _outputs(template, trained.kept, x)
-    run = dataclasses.replace(
-        run,
-        recipe=recipe,
-        provenance={
-            "engine": "compiled",
-            "engine_reason": f"{len(seeds)} seeds in one program",
-            "train_seconds": time.perf_counter() - began,
-        },
-    )
-    return Trained(run, recipe, trained.kept, _in_own_units(recipe, outputs), steps)
+    outputs = _in_own_units(recipe, _outputs(template, trained.kept, x))
+    return Trained(run_of(trained, job, seeds), recipe, trained.kept, outputs, steps, part.places)
+
+
+def _weights(recipe: Recipe, own: OwnModel, trained: Trained) -> list[Weights]:
+    """What each seed's layers with kept variables hold after a stage, by the layer's path."""
+    model = own.build(recipe, trained.run.seeds[0])
+    kept = {
+        id(variable): value
+        for group, values in zip(groups(model, trained.places), trained.kept, strict=True)
+        for variable, value in zip(group, values, strict=True)
+    }
+    layers = [(path, layer) for path, layer in weighted_layers(model) if all(id(v) in kept for v in layer.weights)]
+    return [
+        {path: [kept[id(v)][member] for v in layer.weights] for path, layer in layers}
+        for member in range(len(trained.run.seeds))
+    ]
 
 
 def _target(recipe: Recipe, y: Any) -> Any:
@@ -229,21 +283,25 @@ def _in_own_units(recipe: Recipe, outputs: Any) -> Any:
     return outputs * scaling["scale"] + scaling["mean"] if scaling else outputs
 
 
-def _state(model: keras.Model, template: keras.Model, recipe: Recipe) -> tuple[list[np.ndarray], ...]:
+def _state(model: keras.Model, weights: Weights, part: Part, recipe: Recipe) -> tuple[list[np.ndarray], ...]:
     """A member before its first step: its own weights and random streams, a fresh optimizer at the recipe's rate."""
+    for path, layer in weighted_layers(model) if weights else ():
+        for variable, value in zip(layer.weights, weights.get(path, ()), strict=False):
+            variable.assign(value)
+    template = part.model
     optimizer = [np.asarray(variable.value) for variable in template.optimizer.variables]
     config = recipe.optimizer["config"]
     rate = config.get("learning_rate")
     if isinstance(rate, float) and recipe.schedule is None:
         place = learning_rate_place(template.optimizer)  # the template may have been compiled for another rate
         optimizer[place] = np.asarray(rate, optimizer[place].dtype)
-    own = (model.trainable_variables, model.non_trainable_variables)
+    mine: Groups = groups(model, part.places)
     theirs = (template.trainable_variables, template.non_trainable_variables)
-    for mine, other in zip(own, theirs, strict=True):
-        if [v.shape for v in mine] != [v.shape for v in other]:
+    for group, other in zip(mine, theirs, strict=True):
+        if [v.shape for v in group] != [v.shape for v in other]:
             raise InputError("rebuilt from its configuration, the model has other variables.", "Check its get_config.")
-    weights = [[np.asarray(variable.value) for variable in group] for group in own]
-    return (*weights, optimizer, [np.asarray(variable.value) for variable in template.metrics_variables])
+    values = [[np.asarray(variable.value) for variable in group] for group in mine]
+    return (*values, optimizer, [np.asarray(variable.value) for variable in template.metrics_variables])
 
 
 def _orders(seed: int, division: Division) -> members.Draw:

@@ -15,6 +15,8 @@ itself, `{"times": f}` multiplies what is there (whole numbers stay whole, 1 at 
 | `loss`, `metrics` | as Keras serializes them |
 | `loss.label_smoothing` | the share of the label that is spread over all classes |
 | `layers` | `{path or role: operations}`, see `edits_layers` |
+| `layers.unfreeze` | how many frozen layers with a kernel are trained too, counted from the output, or `"all"` |
+| `stages.unfreeze` | the same for the second half of the epochs only, at a tenth of the rate, see `edits_frozen` |
 | `preparation.standardize` | `True`: the inputs pass a Normalization of the training rows' mean and variance first |
 | `preparation.output_prior` | `True`: the output layer's bias starts at the mean, or at the classes' log odds |
 | `preparation.standardize_target` | `True`: trained on the standardized target; `in_own_units` gives the final model |
@@ -83,11 +85,12 @@ def apply(recipe: Recipe, change: Change, *, x: Any = None, y: Any = None) -> Re
         raise InputError(f"the change {change.name!r} edits no field of a recipe.", change.describe)
     after = recipe
     for path, value in change.edits.items():
-        after = _edit(after, path, value, x, y)
+        after = edits_frozen.restaged(after, _edit(after, path, value, x, y))
     if after == recipe:
         raise InputError(f"the change {change.name!r} would leave the recipe as it is.", "Propose another.")
     if after.model != recipe.model:
         _check(after, change)
+        edits_frozen.stages_of(after)  # each still unfreezes something
     return after
 
 
@@ -122,6 +125,8 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
         unfrozen: Entry = copy.deepcopy(dict(recipe.model))
         edits_frozen.unfreeze(unfrozen, value)
         return recipe.replace(model=unfrozen)
+    if path == "stages.unfreeze":
+        return edits_frozen.unfreeze_later(recipe, value)
     if path == "optimizer":
         return recipe.replace(optimizer=_optimizer(recipe.optimizer, value))
     if head == "optimizer":

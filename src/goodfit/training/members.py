@@ -133,6 +133,21 @@ def train(
     return _join(tracks, groups, len(states))
 
 
+def compile_ahead(job: Job, state: Any, count: int, threads: int | None, compiled: EpochsProgram) -> None:
+    """Compile the program of a training without training, by a chunk of no epochs.
+
+    Args:
+        job: what the members share.
+        state: where one of them starts.
+        count: how many there are to be.
+        threads: members are divided among so many; one per core where `None`.
+        compiled: the program.
+    """
+    size = len(_groups(count, threads)[0])
+    chunk = _Chunk(dataclasses.replace(job, epochs=0), compiled, None)
+    _Track(chunk, [state] * size, [lambda: np.zeros(0, np.int32)] * size, threading.Event()).advance()
+
+
 def _groups(members: int, threads: int | None) -> list[list[int]]:
     """Members divided into groups of one size; -1 fills a last group that falls short."""
     count = max(1, min(threads or os.cpu_count() or 1, members))

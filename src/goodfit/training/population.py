@@ -148,6 +148,76 @@ def train(
         )
 
 
+def compile_ahead(
+    recipe: Recipe,
+    x: np.ndarray,
+    y: np.ndarray,
+    validation: tuple[np.ndarray, np.ndarray],
+    seeds: Sequence[int],
+    programs: Programs,
+    *,
+    hidden: tuple[np.ndarray, np.ndarray] | None = None,
+    validation_batch_size: int | None = None,
+    threads: int | None = None,
+) -> None:
+    """Compile what `train` with the same arguments would compile, and keep it among the programs.
+
+    Compiling uses one core for the most part, so that two recipes are compiled at a time in less time than in turn;
+    whoever calls this from several threads holds `persistent_cache` around all of them.
+
+    Args:
+        recipe: to be trained.
+        x: training inputs, shape (rows, …).
+        y: training targets, shape (rows,) or (rows, outputs).
+        validation: inputs and targets of the validation rows.
+        seeds: one per member.
+        programs: where the program is kept.
+        hidden: inputs and targets of rows that decide nothing.
+        validation_batch_size: rows per step of validation; the recipe's batch size where `None`.
+        threads: members are divided among so many threads.
+    """
+    with persistent_cache():
+        size = validation_batch_size or recipe.batch_size
+        job, compiled = _job(recipe, (x, y), validation, hidden, size, int(seeds[0]), programs)
+        assert compiled is not None
+        state = _initial_state(programs.weights(recipe, int(seeds[0])), job.model, None)
+        members.compile_ahead(job, state, len(seeds), threads, compiled)
+
+
+def _job(
+    recipe: Recipe,
+    data: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    hidden: tuple[np.ndarray, np.ndarray] | None,
+    validation_batch_size: int,
+    seed: int,
+    programs: Programs | None,
+) -> tuple[Job, members.EpochsProgram | None]:
+    """What the members share, and the program that is shared with other recipes, which is kept."""
+    shared = programs.find(recipe) if programs is not None else None
+    if shared is None:
+        template = compile_model(build(recipe, seed), recipe)
+        build_for(template, tuple(part[:1] for part in data))
+    else:
+        template = shared[0]
+    job = Job(
+        template,
+        data,
+        validation,
+        recipe.batch_size,
+        validation_batch_size,
+        recipe.epochs,
+        recipe.early_stopping,
+        recipe.shuffle,
+        hidden,
+    )
+    if programs is None:
+        return job, None
+    compiled = shared[1] if shared is not None else members.EpochsProgram(job)
+    programs.keep(recipe, template, compiled)
+    return job, compiled
+
+
 def _train(
     recipe: Recipe,
     data: tuple[np.ndarray, np.ndarray],
@@ -163,27 +233,10 @@ def _train(
     stage: str,
 ) -> Population:
     began = time.perf_counter()
-    shared = programs.find(recipe) if programs is not None else None
-    if shared is None:
-        template = compile_model(build(recipe, seeds[0]), recipe)
-        build_for(template, tuple(part[:1] for part in data))
-    else:
-        template = shared[0]
-    job = Job(
-        template,
-        data,
-        validation,
-        recipe.batch_size,
-        validation_batch_size,
-        recipe.epochs,
-        recipe.early_stopping,
-        recipe.shuffle,
-        hidden,
-    )
-    compiled, weights, rates = None, initial_weights, learning_rates
+    job, compiled = _job(recipe, data, validation, hidden, validation_batch_size, seeds[0], programs)
+    template = job.model
+    weights, rates = initial_weights, learning_rates
     if programs is not None:
-        compiled = shared[1] if shared is not None else members.EpochsProgram(job)
-        programs.keep(recipe, template, compiled)
         weights = programs.weights
         rate = recipe.optimizer["config"].get("learning_rate")
         if rates is None and isinstance(rate, float) and recipe.schedule is None:  # it may be compiled for another rate

@@ -11,7 +11,7 @@ import jax
 import keras
 import numpy as np
 
-from goodfit.training import engine, keras_internals, members, program
+from goodfit.training import engine, keras_internals, members, program, stage_runs
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.population import run_of
 from goodfit.training.seeds import check_arguments, fresh_state, orders, stopping_of
@@ -105,29 +105,13 @@ def fit(
             if runs[-1].outcome not in ("finished", "stopped"):
                 break
     seconds = time.perf_counter() - began
-    return _joined(runs, str(model.name), seconds), tuple(described)
-
-
-def _joined(runs: Sequence[Run], name: str, seconds: float) -> Run:
-    """The stages' runs as one."""
-    lengths = [len(run.epoch) for run in runs]
-    starts = tuple(int(start) for start in np.cumsum([0, *lengths[:-1]]))
-    names = list(dict.fromkeys(curve for run in runs for curve in run.curves))
-    empty = [np.full((len(run.seeds), len(run.epoch)), np.nan) for run in runs]
-    last = runs[-1]
-    assert last.kept_epoch is not None
-    return dataclasses.replace(
-        last,
-        curves={
-            n: np.concatenate([run.curves.get(n, e) for run, e in zip(runs, empty, strict=True)], 1) for n in names
-        },
-        epoch=np.arange(sum(lengths)),
-        stages=starts,
-        kept_epoch=last.kept_epoch + starts[-1],
+    run = dataclasses.replace(
+        stage_runs.joined(runs),
         provenance={
             "engine": "compiled",
-            "engine_reason": f"{len(last.seeds)} seeds in one program",
+            "engine_reason": f"{len(seeds)} seeds in one program",
             "seconds": seconds,
         },
-        name=name,
+        name=str(model.name),
     )
+    return run, tuple(described)

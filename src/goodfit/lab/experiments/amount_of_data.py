@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from goodfit.lab.bench import Arm, Bench, interval, median, signed
+from goodfit.lab.bench import Bench, interval, median, signed
 from goodfit.lab.experiment import Experiment, Result, judged
 from goodfit.lab.figures import ranged
 from goodfit.plots.chart import Chart
+from goodfit.values import Recipe
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -14,14 +15,16 @@ def _measure(bench: Bench) -> Result:
     train = bench.dataset.train
     order = np.random.default_rng(bench.seed).permutation(train)  # smaller sets are parts of the larger ones
     recipe = bench.dense((128, 128))
-    arms: dict[str, Arm] = {}
+    recipes: dict[str, Recipe] = {}
+    rows: dict[str, np.ndarray] = {}
     for share in SHARES:
-        count = max(round(share * len(train)), 8)
-        rows = None if share == 1.0 else np.sort(order[:count])
+        count, name = max(round(share * len(train)), 8), f"{share:.0%}"
+        if share < 1.0:
+            rows[name] = np.sort(order[:count])
         # as many steps for all, so that more data is not also more training
         steps = -(-len(train) // 16) / -(-count // 16)
-        name = f"{share:.0%}"
-        arms |= bench.train({name: recipe.replace(epochs=round(recipe.epochs * steps))}, rows=rows)
+        recipes[name] = recipe.replace(epochs=round(recipe.epochs * steps))
+    arms = bench.train(recipes, rows=rows)
     scores = {name: bench.score(arm) for name, arm in arms.items()}
     change = interval(scores["25%"], scores["100%"])
     gaps = [median(bench.score(arm) - bench.score(arm, "train")) for arm in arms.values()]

@@ -109,5 +109,5 @@ EXPERIMENT = Experiment(
     source="Bengio (2012), Practical recommendations for gradient-based training, section 3.1.1; Keskar et al. (2017)",
     data="table",
     measure=_measure,
-    about="32-32 ReLU units, Adam at 0.001, 200 epochs, batches of 8 to 256 (seconds include compiling).",
+    about="32-32 ReLU units, Adam at 0.001, 200 epochs, batches of 8 to 256 (times without compiling).",
 )

@@ -35,9 +35,8 @@ def _measure(bench: Bench) -> Result:
         "Lion": keras.optimizers.Lion(0.001),
     }
     chosen, curves, seeds = {}, {}, len(bench.seeds)
-    for name, optimizer in make.items():
-        recipe = bench.dense((32, 32), optimizer=optimizer, epochs=150)
-        arm = bench.train({name: recipe}, learning_rates=RATES[name])[name]
+    recipes = {name: bench.dense((32, 32), optimizer=optimizer, epochs=150) for name, optimizer in make.items()}
+    for name, arm in bench.train(recipes, learning_rates=RATES).items():
         ends = np.nan_to_num(bench.curve(arm, "validation"), nan=np.inf).min(axis=1).reshape(-1, seeds)
         best = int(np.argmin(np.median(ends, axis=1)))
         chosen[name] = RATES[name][best]
