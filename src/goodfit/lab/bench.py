@@ -77,7 +77,7 @@ class _Asked:
         return id(self.dataset), len(self.rows), self.recipe.batch_size, len(self.members(seeds))
 
     def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of some rows; a column for two classes, as Keras's cross-entropy takes them as a metric."""
+        """Inputs and targets of rows; a column for two classes, as Keras's cross-entropy takes them as a metric."""
         y = self.dataset.y[rows]
         return self.dataset.x[rows], y[:, None] if self.dataset.task == "binary" else y
 

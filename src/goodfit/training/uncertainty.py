@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -132,33 +132,55 @@ def uncertainty(model: keras.Model, x: Any, *, samples: int = SAMPLES, seed: int
     """
     if samples < 2:
         raise InputError(f"samples is {samples}.", "Draw 2 at least; 100 are usual.")
+    return sampler(model, samples)(x, seed=seed)
+
+
+def sampler(model: keras.Model, samples: int = SAMPLES) -> Callable[..., Uncertainty]:
+    """What `uncertainty` of a model does, for many weights of it, compiled once.
+
+    Args:
+        model: built, with one input and one output, and dropout in it.
+        samples: thinned networks to draw.
+
+    Returns:
+        a function `(x, weights=None, seed=0)` that takes inputs, weights in the order of `model.weights` (the model's
+        own where `None`) and a seed, and gives the uncertainty.
+
+    Raises:
+        InputError: no dropout, or a model that can't be rebuilt from its configuration.
+    """
     with _unnoticed():
-        twin = with_dropout_on(model, seed)
-        streams = [place for place, v in enumerate(twin.non_trainable_variables) if "seed_generator" in v.path]
-        if not streams:
-            raise InputError(f"the dropout of the model {model.name!r} draws from no seed of its own.", "Give it one.")
-        trainable = [v.value for v in twin.trainable_variables]
-        others = [v.value for v in twin.non_trainable_variables]
+        twin = with_dropout_on(model)
+    variables = twin.non_trainable_variables
+    streams = [place for place, v in enumerate(variables) if "seed_generator" in v.path]
+    if not streams:
+        raise InputError(f"the dropout of the model {model.name!r} draws from no seed of its own.", "Give it one.")
+    order = {id(v): place for place, v in enumerate(twin.weights)}
 
-        def draw(block: Any, key: Any) -> Any:
-            values = list(others)
-            for place, fresh in zip(streams, jax.random.split(key, len(streams)), strict=True):
-                values[place] = jax.random.bits(fresh, others[place].shape, "uint32").astype(others[place].dtype)
-            return twin.stateless_call(trainable, values, block, training=False)[0]
+    def draw(values: Any, block: Any, key: Any) -> Any:
+        held = [values[order[id(v)]] if id(v) in order else v.value for v in variables]
+        for place, fresh in zip(streams, jax.random.split(key, len(streams)), strict=True):
+            held[place] = jax.random.bits(fresh, variables[place].shape, "uint32").astype(variables[place].dtype)
+        trainable = [values[order[id(v)]] for v in twin.trainable_variables]
+        return twin.stateless_call(trainable, held, block, training=False)[0]
 
-        run = jax.jit(lambda block, keys: jax.lax.map(lambda key: draw(block, key), keys))
-        parts = []
-        array = np.asarray(x)
+    run = jax.jit(lambda values, block, keys: jax.lax.map(lambda key: draw(values, block, key), keys))
+
+    def sampled(x: Any, weights: Sequence[Any] | None = None, seed: int = 0) -> Uncertainty:
+        held = [jnp.asarray(w) for w in (model.get_weights() if weights is None else weights)]
+        array, parts = np.asarray(x), []
         size = min(BLOCK_ROWS, max(len(array), 1))
-        with persistent_cache():
+        with _unnoticed(), persistent_cache():
             for number, start in enumerate(range(0, len(array), size)):
                 block = array[start : start + size]
                 padded = np.concatenate([block, np.repeat(block[:1], size - len(block), axis=0)])
                 keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), samples)
-                drawn = np.asarray(run(jnp.asarray(padded, twin.compute_dtype), keys), dtype=np.float64)
+                drawn = np.asarray(run(held, jnp.asarray(padded, twin.compute_dtype), keys), dtype=np.float64)
                 parts.append(drawn.reshape(samples, size, -1)[:, : len(block)])
-    values = np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0, 1))
-    return Uncertainty(values.mean(axis=0), values.std(axis=0, ddof=1), values)
+        values = np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0, 1))
+        return Uncertainty(values.mean(axis=0), values.std(axis=0, ddof=1), values)
+
+    return sampled
 
 
 @contextmanager

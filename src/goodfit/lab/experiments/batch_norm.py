@@ -12,20 +12,18 @@ DEEP = (32,) * 12
 
 
 def _measure(bench: Bench) -> Result:
-    shallow = bench.train(
+    scaled_inputs = bench.train(
         {
             "none": bench.dense((32, 32), epochs=200),
             "before the activation": bench.dense((32, 32), epochs=200, normalization="before"),
             "after the activation": bench.dense((32, 32), epochs=200, normalization="after"),
             "before, momentum 0.9": bench.dense((32, 32), epochs=200, normalization="before", momentum=0.9),
-        }
-    )
-    deep = bench.train(
-        {
             "12 layers, none": bench.dense(DEEP, epochs=100, activation="sigmoid"),
             "12 layers, before": bench.dense(DEEP, epochs=100, activation="sigmoid", normalization="before"),
         }
     )
+    deep = {name: arm for name, arm in scaled_inputs.items() if name.startswith("12 layers")}
+    shallow = {name: arm for name, arm in scaled_inputs.items() if name not in deep}
     raw = dataclasses.replace(bench.dataset, x=_unscaled(bench.dataset.x))
     unscaled = bench.train(
         {
@@ -34,7 +32,7 @@ def _measure(bench: Bench) -> Result:
         },
         dataset=raw,
     )
-    arms = {**shallow, **deep, **unscaled}
+    arms = {**scaled_inputs, **unscaled}
     tenth = max(1, len(shallow["none"].run.epoch) // 10) - 1
     early = interval(
         bench.curve(shallow["none"], "validation")[:, tenth],

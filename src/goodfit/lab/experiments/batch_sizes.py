@@ -14,7 +14,9 @@ SIZES = (8, 16, 32, 64, 128, 256)
 
 
 def _measure(bench: Bench) -> Result:
-    sizes = [size for size in SIZES if size <= max(len(bench.dataset.train), 8)]
+    train = bench.dataset.train
+    rows = bench.dataset.x[train], bench.dataset.y[train]
+    sizes = [size for size in SIZES if size < 2 * max(len(train), 8)]  # the last may be all rows in one step
     arms = bench.train({str(size): bench.dense((32, 32), batch_size=size, epochs=200) for size in sizes})
     jumps = {name: _roughness(bench.curve(arm, "validation")) for name, arm in arms.items()}
     first, last = str(sizes[0]), str(sizes[-1])
@@ -22,7 +24,7 @@ def _measure(bench: Bench) -> Result:
     slower = judged(interval(bench.score(arms[first], "train"), bench.score(arms[last], "train")), claimed="more")
     calmer = judged(interval(jumps[first], jumps[last]))
     seconds = {name: arm.seconds / max(arm.epochs, 1) * 1e6 for name, arm in arms.items()}
-    memory = {name: step_memory(arm.recipe, bench.dataset.x, bench.dataset.y) for name, arm in arms.items()}
+    memory = {name: step_memory(arm.recipe, *rows) for name, arm in arms.items()}
     return Result(
         held=together([slower, calmer]),
         finding=(
@@ -49,7 +51,7 @@ def _measure(bench: Bench) -> Result:
                 median(bench.score(arm, "train")),
                 median(bench.score(arm)),
                 median(jumps[name]),
-                -(-len(bench.dataset.train) // int(name)),
+                -(-len(train) // int(name)),
                 seconds[name],
                 memory[name] / 1024,
             )

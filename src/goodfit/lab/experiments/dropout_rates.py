@@ -11,9 +11,11 @@ RATES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.65, 0.8)
 
 
 def _measure(bench: Bench) -> Result:
-    arms = bench.train({f"{rate:g}": bench.dense((128, 128), dropout=rate, epochs=300) for rate in RATES})
-    inputs = bench.train({"inputs 0.2": bench.dense((128, 128), input_dropout=0.2, epochs=300)})
-    scores = {name: bench.score(arm) for name, arm in {**arms, **inputs}.items()}
+    recipes = {f"{rate:g}": bench.dense((128, 128), dropout=rate, epochs=300) for rate in RATES}
+    inputs = bench.dense((128, 128), input_dropout=0.2, epochs=300)
+    every = bench.train({**recipes, "inputs 0.2": inputs})
+    arms = {name: every[name] for name in recipes}
+    scores = {name: bench.score(arm) for name, arm in every.items()}
     best = min(arms, key=lambda name: median(scores[name]))
     gain = interval(scores["0"], scores[best])
     strong = interval(scores[best], scores["0.8"])
@@ -29,7 +31,7 @@ def _measure(bench: Bench) -> Result:
         columns=("rate", f"training {bench.unit}", "test", "test at best validation"),
         rows=tuple(
             (name, median(bench.score(arm, "train")), median(scores[name]), median(bench.score(arm, at="best")))
-            for name, arm in {**arms, **inputs}.items()
+            for name, arm in every.items()
         ),
         charts=(
             Chart(
@@ -41,7 +43,7 @@ def _measure(bench: Bench) -> Result:
                     ranged("test", RATES, [scores[name] for name in arms]),
                 ),
             ),
-            ends_chart(bench, {**arms, **inputs}, "all rates"),
+            ends_chart(bench, every, "all rates"),
         ),
         numbers={"best_rate": float(np.float64(best))},
     )

@@ -17,11 +17,11 @@ RATE = 0.001
 def _measure(bench: Bench) -> Result:
     from goodfit.training.constraints import SoftThreshold
 
-    penalty = bench.train({f"penalty {s:g}": bench.dense((64, 64), l1=s, epochs=200) for s in STRENGTHS})
-    threshold = bench.train(
-        {f"threshold {s:g}": bench.dense((64, 64), constraint=SoftThreshold(RATE * s), epochs=200) for s in THRESHOLDS}
-    )
-    arms = {**penalty, **threshold}
+    penalty = {f"penalty {s:g}": bench.dense((64, 64), l1=s, epochs=200) for s in STRENGTHS}
+    threshold = {
+        f"threshold {s:g}": bench.dense((64, 64), constraint=SoftThreshold(RATE * s), epochs=200) for s in THRESHOLDS
+    }
+    arms = bench.train({**penalty, **threshold})
     zeros = {name: _share(arm, 0.0) for name, arm in arms.items()}
     tiny = {name: _share(arm, 1e-3) for name, arm in arms.items()}
     none: Held = "held" if max(median(zeros[name]) for name in penalty) < 0.01 else "did not hold"

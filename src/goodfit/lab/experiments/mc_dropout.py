@@ -19,7 +19,7 @@ def _measure(bench: Bench) -> Result:
         )
     from scipy.stats import spearmanr
 
-    from goodfit.training.uncertainty import uncertainty
+    from goodfit.training.uncertainty import sampler
 
     data = bench.dataset
     arm = bench.train({"dropout 0.2": bench.dense((64, 64), dropout=0.2, normalization="before", epochs=200)})[
@@ -27,9 +27,11 @@ def _measure(bench: Bench) -> Result:
     ]
     covered: dict[str, list[list[float]]] = {"spread alone": [], "spread and noise": []}
     ranks, gains = [], []
+    sampled = sampler(arm.trained.model(0))
+    plain = arm.trained.predict(data.part("test")[0])
     for member in range(len(bench.seeds)):
-        model: Any = arm.trained.model(member)
-        validation, test = (uncertainty(model, data.part(p)[0], seed=member) for p in ("validation", "test"))
+        weights = [values[member] for values in arm.trained.weights]
+        validation, test = (sampled(data.part(p)[0], weights, seed=member) for p in ("validation", "test"))
         residual = data.part("validation")[1] - validation.mean[:, 0]
         # the target's noise: what the residuals spread beyond the model's own spread
         noise = float(np.sqrt(max(np.mean(residual**2) - np.mean(validation.sd**2), 0.0)))
@@ -40,8 +42,8 @@ def _measure(bench: Bench) -> Result:
         error = np.abs(y - test.mean[:, 0])
         correlation: Any = spearmanr(test.sd[:, 0], error)
         ranks.append(float(correlation.statistic))
-        plain = model.predict(data.part("test")[0], verbose=0)[:, 0]
-        gains.append(float(np.sqrt(np.mean((y - test.mean[:, 0]) ** 2)) - np.sqrt(np.mean((y - plain) ** 2))))
+        without = np.sqrt(np.mean((y - plain[member, :, 0]) ** 2))
+        gains.append(float(np.sqrt(np.mean((y - test.mean[:, 0]) ** 2)) - without))
     alone = float(np.median(np.array(covered["spread alone"])[:, 4]))
     both = float(np.median(np.array(covered["spread and noise"])[:, 4]))
     held: Held = "held" if abs(alone - 0.9) < 0.05 else "partly" if median(ranks) > 0.2 else "did not hold"

@@ -16,7 +16,7 @@ from goodfit.plots.chart import Chart
 SANDAL, SHIRT = 5, 6
 SOURCE_IMAGES, SOURCE_EPOCHS = 4_000, 5
 """Of the eight other classes."""
-COUNTS = (20, 200, 2_000)
+COUNTS = (20, 60, 200, 600, 2_000)
 """Labelled images of shirts and sandals."""
 JUDGED = 200
 STEPS, BATCH = 300, 20
@@ -40,13 +40,12 @@ def _measure(bench: Bench) -> Result:
     test = (test_x[new][:TESTED], (test_y[new] == SHIRT).astype("float32")[:TESTED, None])
     told, epochs = {}, 0
     for kind in ("dense", "convolutional"):
-        counts = COUNTS if kind == "convolutional" else (JUDGED,)
-        told[kind], trained = _arms(bench, kind, first, len(classes), task, test, counts)
+        told[kind], trained = _arms(bench, kind, first, len(classes), task, test)
         epochs += trained
     judged_at = COUNTS.index(JUDGED)
     losses, gains = {}, {}
     for kind, arms in told.items():
-        losses[kind] = {arm: values[judged_at if len(values) > 1 else 0] for arm, values in arms.items()}
+        losses[kind] = {arm: values[judged_at] for arm, values in arms.items()}
         gains[kind] = {arm: interval(losses[kind][ARMS[0]], losses[kind][arm]) for arm in ARMS[1:]}
     deep, flat = gains["convolutional"], gains["dense"]
     scratch = {kind: median(arms[ARMS[0]]) for kind, arms in losses.items()}
@@ -64,17 +63,18 @@ def _measure(bench: Bench) -> Result:
         rows=tuple(
             (kind, count, *(median(arms[arm][i]) for arm in ARMS), *ends(interval(arms[ARMS[0]][i], arms[ARMS[2]][i])))
             for kind, arms in told.items()
-            for i, count in enumerate(COUNTS if kind == "convolutional" else (JUDGED,))
+            for i, count in enumerate(COUNTS)
         ),
-        charts=(
+        charts=tuple(
             Chart(
-                "shirts against sandals, convolutional",
+                f"shirts against sandals, {kind}",
                 "labelled images",
                 "loss on new images",
-                tuple(ranged(arm, tuple(map(float, COUNTS)), told["convolutional"][arm]) for arm in ARMS),
+                tuple(ranged(arm, tuple(map(float, COUNTS)), arms[arm]) for arm in ARMS),
                 log_x=True,
                 log_y=True,
-            ),
+            )
+            for kind, arms in told.items()
         ),
         numbers={"change_convolutional": deep[ARMS[2]].estimate, "change_dense": flat[ARMS[2]].estimate},
         epochs=epochs,
@@ -82,7 +82,7 @@ def _measure(bench: Bench) -> Result:
 
 
 def _arms(
-    bench: Bench, kind: str, first: Any, classes: int, task: Any, test: Any, counts: Any
+    bench: Bench, kind: str, first: Any, classes: int, task: Any, test: Any
 ) -> tuple[dict[str, list[np.ndarray]], int]:
     """The losses of every seed on new images, for each arm and each number of labelled ones; and the epochs trained."""
     import keras
@@ -105,7 +105,7 @@ def _arms(
             layer.trainable = trainable
         model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
         models[arm] = (model, reuse.program_of(model, BATCH))
-    for count in counts:
+    for count in COUNTS:
         rows = [np.random.default_rng(seed).permutation(len(x))[:count] for seed in bench.seeds]
         used = np.unique(np.concatenate(rows))
         place = [np.searchsorted(used, mine) for mine in rows]
