@@ -1,6 +1,7 @@
 # ruff: noqa: ARG002, C408
 """Callbacks: what goodfit tells them, and what they do to the training, against Keras, bit for bit."""
 
+import contextlib
 import time
 
 import keras
@@ -212,6 +213,66 @@ def test_backup_and_restore(rows, tmp_path):
 
 
 @slow
+class Written:
+    """Stands in for `tensorflow.summary`: keeps what a callback writes."""
+
+    def __init__(self):
+        self.scalars, self.histograms = [], []
+
+    def create_file_writer(self, folder):
+        return Writer(folder)
+
+    def scalar(self, name, value, step):
+        if WRITING:  # without a writer TensorFlow drops it
+            self.scalars.append((WRITING[-1], name, float(value), int(step)))
+
+    def histogram(self, name, value, step):
+        self.histograms.append((name, np.asarray(value).tobytes(), step))
+
+
+class Writer:
+    def __init__(self, folder):
+        self.folder = folder
+
+    @contextlib.contextmanager
+    def as_default(self, step=None):
+        WRITING.append(self.folder)
+        yield
+        WRITING.pop()
+
+    def flush(self):
+        pass
+
+    close = flush
+
+
+WRITING = []
+
+
+def test_tensorboard(parity, rows, tmp_path):
+    x, y = rows()
+    written = []
+
+    def board(_):
+        callback = callbacks.TensorBoard(str(tmp_path), write_graph=False, histogram_freq=2)
+        callback._summary_module = Written()
+        written.append(callback.summary)
+        return {"x": x, "y": y, "epochs": 4, "validation_split": 0.2, "callbacks": [callback]}
+
+    parity(model, board, runs_as="compiled-epoch")
+    assert written[0].scalars == written[1].scalars
+    assert written[0].histograms == written[1].histograms
+    assert {name for _, name, _, _ in written[0].scalars} >= {"epoch_loss", "evaluation_loss_vs_iterations"}
+    assert len(written[0].histograms) > 4
+
+
+@pytest.mark.parametrize("settings", [{"update_freq": 2}, {"write_steps_per_second": True}])
+def test_a_tensorboard_that_writes_of_batches_is_left_to_keras(settings):
+    from goodfit.training import keras_internals
+
+    assert keras_internals.batch_level(callbacks.TensorBoard(**settings)) == "on_train_batch_begin"
+
+
 def test_swap_ema_weights(parity, rows):
     x, y = rows()
     for swap_on_epoch in (False, True):

@@ -45,7 +45,9 @@ def fit(
     Args:
         model: a compiled Keras 3 model.
         x: inputs; this and the arguments to `validation_freq` are those of `model.fit`. Or `goodfit.ParquetRows`: rows
-            and targets are then read from files while it trains.
+            and targets are then read from files while it trains. Or `goodfit.embeddings.IdentityBatches`: rows and
+            identities, in batches of P identities with K rows each; compiled where neither weights nor a
+            `validation_split` are given beside it.
         y: targets.
         batch_size: rows per step.
         epochs: number of the last epoch.

@@ -224,6 +224,9 @@ def _idle_per_batch(callback: Any) -> bool:
                 type(callback).on_train_batch_end is kind.on_train_batch_end
                 and "on_train_batch_end" not in vars(callback)
             )
+    if type(callback) is keras.callbacks.TensorBoard and not any(name.startswith("on_") for name in vars(callback)):
+        # It counts batches, and writes of them only where asked to.
+        return callback.update_freq == "epoch" and not (callback.write_steps_per_second or callback._should_trace)
     return type(callback) is keras.callbacks.ProgbarLogger
 
 
