@@ -59,8 +59,8 @@ def _measure(bench: Bench) -> Result:
                 "λ",
                 bench.unit,
                 (
-                    ranged("penalty", STRENGTHS, [bench.score(a) for a in penalty.values()]),
-                    ranged("soft threshold", THRESHOLDS, [bench.score(a) for a in threshold.values()]),
+                    ranged("penalty", STRENGTHS, [bench.score(arms[n]) for n in penalty]),
+                    ranged("soft threshold", THRESHOLDS, [bench.score(arms[n]) for n in threshold]),
                 ),
                 log_x=True,
             ),
