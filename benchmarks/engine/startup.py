@@ -84,6 +84,7 @@ def train(name: str, tool: str) -> None:
 def measure(name: str, tool: str, cache: Path) -> dict[str, float]:
     """The same in a process of its own."""
     environment = {**os.environ, "GOODFIT_CACHE": str(cache), "KERAS_BACKEND": "jax"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # goodfit's modules have their bytecode, as pip leaves it
     command = [sys.executable, __file__, "--in-process", name, tool]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
@@ -98,7 +99,7 @@ HEAD = (
 def main() -> None:
     """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--models", nargs="*", type=int, default=range(len(MODELS)), help="by number, from 0")
     parser.add_argument("--in-process", nargs=2, metavar=("MODEL", "TOOL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
