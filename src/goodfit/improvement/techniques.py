@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from goodfit.values import Change
 
@@ -48,6 +49,26 @@ def exponential_schedule(times: float = 3.0) -> Change:
     )
 
 
+def power_schedule(times: float = 3.0) -> Change:
+    """A rate that falls as one over the steps, to a tenth at the end."""
+    return Change(
+        "power-schedule",
+        {"schedule.over_training": {"kind": "power", "times": times}},
+        "A rate that falls as one over the steps averages the batches' noise out (Bottou 2012, section 5.2).",
+        f"Begin with {times:g} times the learning rate, and let it fall as one over the steps to a tenth of that.",
+    )
+
+
+def piecewise_schedule(times: float = 3.0) -> Change:
+    """A rate that is constant for half of the steps, and then a tenth and a hundredth for a quarter each."""
+    return Change(
+        "piecewise-schedule",
+        {"schedule.over_training": {"kind": "piecewise", "times": times}},
+        "A high rate covers ground until the loss stands still; a tenth of it settles (He et al. 2016, section 3.4).",
+        f"Take {times:g} times the learning rate for half of the steps, then a tenth and a hundredth of that.",
+    )
+
+
 def fitting_activation(name: str = "elu") -> Change:
     """An activation with the initialization that belongs to it."""
     return Change(
@@ -55,6 +76,100 @@ def fitting_activation(name: str = "elu") -> Change:
         {"layers": {"hidden": {"activate": name, "set": {"kernel_initializer": BELONGS[name]}}}},
         "An activation passes signals and gradients on undiminished only with weights of the scale that belongs to it.",
         f"Use {name} in the hidden layers, with {BELONGS[name]} initialization.",
+    )
+
+
+def parametric_relu() -> Change:
+    """Leaky ReLUs whose slopes are learned, in place of the hidden layers' activations."""
+    return _activation_layer(
+        "parametric-relu",
+        {"class_name": "PReLU", "config": {}},
+        "A learned slope below zero keeps every unit alive (He et al. 2015, section 2.1).",
+        "Use parametric ReLU in the hidden layers, with He initialization.",
+    )
+
+
+def randomized_relu() -> Change:
+    """Leaky ReLUs whose slopes are drawn while training, in place of the hidden layers' activations."""
+    return _activation_layer(
+        "randomized-leaky-relu",
+        _own("layers", "RandomizedLeakyReLU", {}),
+        "Random slopes below zero keep every unit alive and regularize (Xu et al. 2015).",
+        "Use the randomized leaky ReLU in the hidden layers, with He initialization.",
+    )
+
+
+def _activation_layer(name: str, layer: dict[str, Any], reason: str, describe: str) -> Change:
+    operations = {"activate": "linear", "insert_after": layer, "set": {"kernel_initializer": "he_normal"}}
+    return Change(name, {"layers": {"hidden": operations}}, reason, describe)
+
+
+def _own(module: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A Keras object of goodfit's as Keras serializes it."""
+    return {
+        "module": f"goodfit.training.{module}",
+        "class_name": name,
+        "config": config,
+        "registered_name": f"goodfit>{name}",
+    }
+
+
+def mixup(alpha: float = 0.2) -> Change:
+    """Training on blends of pairs of rows."""
+    return Change(
+        "mixup",
+        {"preparation.mixup": alpha},
+        "Between two rows the network is to go straight from one target to the other, which leaves little room for "
+        "accidents (Zhang et al. 2018).",
+        f"Train on blends of pairs of rows with shares from Beta({alpha:g}, {alpha:g}).",
+    )
+
+
+def image_shifts(rate: float = 0.1) -> Change:
+    """Images shifted by whole pixels at random, in training only."""
+    return Change(
+        "image-shifts",
+        {"layers": {"first_hidden": {"insert_before": _own("augmentation", "RandomShift", {"rate": rate})}}},
+        "Images that are never quite the same can't be learned by heart, and a shifted one is of the same class "
+        "(Simard, Steinkraus and Platt 2003).",
+        f"Shift the images at random by up to {rate:.0%} of their size while training.",
+    )
+
+
+def image_flips() -> Change:
+    """Images mirrored left to right at random, in training only."""
+    flip = {"class_name": "RandomFlip", "config": {"mode": "horizontal"}}
+    return Change(
+        "image-flips",
+        {"layers": {"first_hidden": {"insert_before": flip}}},
+        "Where left and right mean nothing, a mirrored image is one more of the same class (Krizhevsky, Sutskever and "
+        "Hinton 2012, section 4.1).",
+        "Mirror the images left to right at random while training.",
+    )
+
+
+def soft_threshold(amount: float = 1e-4) -> Change:
+    """Hidden layers' weights drawn towards 0 after each step, and set to 0 where they reach it."""
+    return Change(
+        "soft-threshold",
+        {
+            "layers": {
+                "hidden": {"set": {"kernel_constraint": _own("constraints", "SoftThreshold", {"amount": amount})}}
+            }
+        },
+        "The proximal step of an L1 penalty leaves exact zeros, a sparse network, where the penalty itself leaves none "
+        "(Beck and Teboulle 2009).",
+        f"Draw the hidden layers' weights {amount:g} towards 0 after each step.",
+    )
+
+
+def faster_batch_normalization(momentum: float = 0.9) -> Change:
+    """Batch normalization whose moving mean and variance follow the batches faster."""
+    return Change(
+        "faster-batch-normalization",
+        {"layers": {"class:BatchNormalization": {"set": {"momentum": momentum}}}},
+        "With few steps the moving mean and variance lag behind those of the batches, and inference with them.",
+        f"Set the momentum of batch normalization to {momentum:g}.",
     )
 
 
@@ -137,6 +252,17 @@ def clip_each_gradient(norm: float = 1.0) -> Change:
     )
 
 
+def clip_gradient_values(value: float = 0.5) -> Change:
+    """Every number of every gradient clipped."""
+    return Change(
+        "clip-gradient-values",
+        {"clipping": {"clipvalue": value}},
+        "No single weight can be thrown far off; the gradient's direction changes (Goodfellow et al. 2016, section "
+        "10.11.1).",
+        f"Clip every number of the gradients to {value:g}.",
+    )
+
+
 def unfreeze_top_layers(count: int = 2) -> Change:
     """The last frozen layers trained too."""
     return Change(
@@ -177,6 +303,8 @@ def techniques() -> dict[str, Callable[[], Change]]:
         "Bound the length of each hidden unit's weights by 3."
     """
     plain = (
+        *(power_schedule, piecewise_schedule, parametric_relu, randomized_relu, mixup, image_shifts, image_flips),
+        *(soft_threshold, faster_batch_normalization, clip_gradient_values),
         *(cosine_schedule, one_cycle_schedule, exponential_schedule, label_smoothing, max_norm, input_noise),
         *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient, unfreeze_top_layers, unfreeze_all_layers),
         unfreeze_in_stages,

@@ -132,7 +132,7 @@ class RandomShift(keras.layers.Layer):
         seed: of the draws.
 
     Raises:
-        InputError: a rate out of range.
+        InputError: a rate out of range, or inputs that are no images.
 
     Example:
         >>> import numpy as np
@@ -148,6 +148,15 @@ class RandomShift(keras.layers.Layer):
             raise InputError(f"the rate of RandomShift is {rate:g}.", "Give a share from 0 to 1; 0.1 is usual.")
         self.rate, self.seed = float(rate), seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any) -> None:
+        """Refuse what are no images."""
+        if len(input_shape) != 4:
+            raise InputError(
+                f"RandomShift {self.name!r} gets inputs of shape {tuple(input_shape)}.",
+                "Give images, (batch, height, width, channels).",
+            )
+        self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The images, shape (batch, height, width, channels), shifted while training."""

@@ -17,6 +17,7 @@ itself, `{"times": f}` multiplies what is there (whole numbers stay whole, 1 at 
 | `layers` | `{path or role: operations}`, see `edits_layers` |
 | `layers.unfreeze` | how many frozen layers with a kernel are trained too, counted from the output, or `"all"` |
 | `stages.unfreeze` | the same for the second half of the epochs only, at a tenth of the rate, see `edits_frozen` |
+| `preparation.mixup` | α: the training steps blend pairs of rows, see `edits_mixup` |
 | `preparation.standardize` | `True`: the inputs pass a Normalization of the training rows' mean and variance first |
 | `preparation.output_prior` | `True`: the output layer's bias starts at the mean, or at the classes' log odds |
 | `preparation.standardize_target` | `True`: trained on the standardized target; `in_own_units` gives the final model |
@@ -33,7 +34,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import edits_frozen, edits_layers, edits_schedules, edits_shapes
+from goodfit.training import edits_frozen, edits_images, edits_layers, edits_mixup, edits_schedules, edits_shapes
 from goodfit.training.edits_graph import Entry, Graph, is_graph
 from goodfit.training.edits_layers import times
 from goodfit.training.recipes import build
@@ -50,9 +51,6 @@ _SPANNING = {
 }
 _RATES = ("initial_learning_rate", "warmup_target", "end_learning_rate", "values", "peak_learning_rate")
 _KEPT = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue")
-_NOT_NUMBERS = frozenset(
-    {"Embedding", "StringLookup", "IntegerLookup", "TextVectorization", "CategoryEncoding", "Hashing", "HashedCrossing"}
-)
 
 
 def apply(recipe: Recipe, change: Change, *, x: Any = None, y: Any = None) -> Recipe:
@@ -138,6 +136,8 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
         return recipe.replace(
             early_stopping=dataclasses.replace(recipe.early_stopping, **{field: times(value, path, old)})
         )
+    if path == "preparation.mixup":
+        return edits_mixup.mixed_up(recipe, value)
     if path == "preparation.standardize":
         return _standardize(recipe, x) if value else recipe
     if path == "preparation.standardize_target":
@@ -277,7 +277,7 @@ def _normalize(graph: Graph, name: str, values: np.ndarray, *, behind: bool) -> 
     if behind and takers and is_graph(takers[0]) and len(takers) == 1:
         inner = Graph(takers[0])
         takers += [inner.entry(other) for first in inner.inputs()[:1] for other in inner.after(first)]
-    if any(taker["class_name"] in {"Normalization", *_NOT_NUMBERS} for taker in takers):
+    if any(taker["class_name"] in {"Normalization", *edits_mixup.CODES} for taker in takers):
         return 0
     if not np.issubdtype(values.dtype, np.number) or values.ndim < 2:
         return 0
@@ -346,7 +346,7 @@ def _output_prior(recipe: Recipe, y: Any) -> Recipe:
 def _check(recipe: Recipe, change: Change) -> None:
     """The edited model can be built."""
     try:
-        build(recipe, recipe.seed)
+        edits_images.check_images(build(recipe, recipe.seed))
     except Exception as problem:
         raise InputError(
             f"the change {change.name!r} doesn't suit this model: {edits_shapes.reason_of(problem)}.",

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 
 from goodfit.errors import InputError
-from goodfit.training.schedules import OneCycle
+from goodfit.training.schedules import OneCycle, PowerDecay
+from goodfit.training.smoothed_loss import SparseCategoricalCrossentropy
 from goodfit.values import Recipe
 from goodfit.values._json import plain
 
@@ -50,6 +51,10 @@ def _cosine(peak: float, steps: int) -> Any:
 SCHEDULES: Mapping[str, Any] = {
     "cosine": _cosine,
     "one-cycle": OneCycle,
+    "power": lambda peak, steps: PowerDecay(peak, max(steps / 9, 1)),
+    "piecewise": lambda peak, steps: keras.optimizers.schedules.PiecewiseConstantDecay(
+        [max(steps // 2, 1), max(3 * steps // 4, 2)], [peak, peak / 10, peak / 100]
+    ),
     "exponential": lambda peak, steps: keras.optimizers.schedules.ExponentialDecay(peak, steps, 0.01),
 }
 """Kind -> a schedule of a highest rate and the steps of a training."""
@@ -75,12 +80,15 @@ def smoothed(loss: Any, share: float) -> Any:
     kinds = {
         "binary_crossentropy": keras.losses.BinaryCrossentropy,
         "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+        "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     }
     if name not in kinds:
         raise InputError(
             f"the labels of the loss {name!r} can't be smoothed.",
-            "Smooth those of binary_crossentropy, or of categorical_crossentropy on one-hot targets.",
+            "Smooth those of a cross-entropy: binary, categorical or sparse categorical.",
         )
     config = made.get_config() if isinstance(made, keras.losses.Loss) else {}
+    if config.get("ignore_class") is not None:
+        raise InputError("labels of which one class is ignored can't be smoothed.", "Propose another change.")
     kept = {key: config[key] for key in ("from_logits", "reduction") if key in config}
     return plain(keras.losses.serialize(kinds[name](**kept, label_smoothing=share)))

@@ -1,4 +1,5 @@
-"""Losses that Keras does not have: the triplet loss with semi-hard and with hard triplets of each batch."""
+"""Losses that Keras does not have: the triplet loss with semi-hard and with hard triplets of each batch, and smoothed
+labels of classes as whole numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import triplets
+from goodfit.training.smoothed_loss import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
 
 ops: Any = keras.ops
 

@@ -165,7 +165,7 @@ def serialize(model: keras.Model) -> dict[str, Any]:
 
 
 def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
-    """Compile `model` with the recipe's optimizer, schedule, clipping, loss and metrics; the same model comes back."""
+    """Compile `model` with the recipe's optimizer, schedule, clipping, loss, metrics and mixup; it comes back."""
     optimizer = dict(recipe.optimizer)
     optimizer["config"] = {**optimizer["config"], **recipe.clipping}
     if recipe.schedule is not None:
@@ -175,6 +175,10 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
         loss=keras.saving.deserialize_keras_object(recipe.loss) if isinstance(recipe.loss, dict) else recipe.loss,
         metrics=[keras.metrics.deserialize(m) if isinstance(m, dict) else m for m in recipe.metrics],
     )
+    if "mixup" in recipe.preparation:
+        from goodfit.training.blending import blend_in_training
+
+        blend_in_training(model, recipe.preparation["mixup"], classes="sparse" in str(recipe.loss).lower())
     return model
 
 
