@@ -38,8 +38,8 @@ FEATURES, BATCH = 16, 32
 STEPS_PER_EXECUTION = (1, 16, 32)
 SECONDS = 0.4
 """That one measurement should take: as many epochs as make this long."""
-PATIENCE = 5.0
-"""Seconds for the rounds of one way, beyond which there are fewer."""
+PATIENCE = 6.0
+"""Seconds for the rounds of one way, beyond which there are fewer, but 5 at least; 15 at most."""
 
 
 def network(width: int, depth: int, steps_per_execution: int) -> Any:
@@ -87,18 +87,18 @@ def measure(axis: str, value: int) -> dict[str, list[float]]:
     for name, run in found.items():
         run(2)  # of two epochs, for one alone is another program
         if _apart(axis, name):
-            epochs[name], rounds[name] = 1_000, 3
+            epochs[name], rounds[name] = (1_000 if value <= 16 else 250), 5
             continue
         seconds = run(2) / 2
         epochs[name] = max(2, min(1_000, int(SECONDS / seconds)))
-        rounds[name] = max(1, min(5, int(PATIENCE / (seconds * epochs[name]))))
+        rounds[name] = max(5, min(15, int(PATIENCE / (seconds * epochs[name]))))
     times: dict[str, list[float]] = {name: [] for name in found}
     for place in range(max(rounds.values())):
         for name, run in found.items():
             if place >= rounds[name]:
                 continue
             if _apart(axis, name):
-                long, short = run(100 + epochs[name]), run(100)
+                long, short = run(50 + epochs[name]), run(50)
                 times[name].append(1e3 * (long - short) / epochs[name])
             else:
                 times[name].append(1e3 * run(epochs[name]) / epochs[name])
@@ -129,6 +129,7 @@ def summary(axis: str, value: int, times: dict[str, list[float]]) -> dict[str, A
         "theirs": statistics.median(theirs),
         "theirs_range": (min(theirs), max(theirs)),
         "best": best.removeprefix("Keras "),
+        "rounds": len(ours),
         "slower": min(ours) > max(theirs),
     }
 
@@ -146,8 +147,9 @@ def table(points: dict[str, dict[str, list[float]]]) -> str:
         "",
         "![Milliseconds per epoch along each axis](growth.png)",
         "",
-        "| axis | | goodfit, ms | range | Keras's best, ms | range | its steps_per_execution | times goodfit's |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| axis | | goodfit, ms | range | Keras's best, ms | range | its steps_per_execution | rounds "
+        "| times goodfit's |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for axis, values in AXES.items():
         for value in values:
@@ -159,7 +161,7 @@ def table(points: dict[str, dict[str, list[float]]]) -> str:
             ratio = f"{s['theirs'] / s['ours']:.2f}" + (" **slower**" if s["slower"] else "")
             lines.append(
                 f"| {axis} | {value:,} | {s['ours']:.3g} | {ranges[0]} | {s['theirs']:.3g} | {ranges[1]} "
-                f"| {s['best']} | {ratio} |"
+                f"| {s['best']} | {s['rounds']} | {ratio} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -194,7 +196,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--axes", nargs="*", default=list(AXES))
-    parser.add_argument("--again", action="store_true", help="forget what was measured before, along these axes")
+    parser.add_argument("--from-value", type=int, default=0, help="along each axis, from this value on")
+    parser.add_argument("--again", action="store_true", help="forget what was measured of these before")
     parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.point:
@@ -203,11 +206,15 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="growth-")) if arguments.quick else HERE
     kept = folder / "points.json"
     points: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+
+    def chosen(axis: str, value: int) -> bool:
+        return axis in arguments.axes and value >= arguments.from_value
+
     if arguments.again:
-        points = {name: times for name, times in points.items() if name.split()[0] not in arguments.axes}
+        points = {name: times for name, times in points.items() if not chosen(*_named(name))}
     ends = time.monotonic() + 60 * arguments.minutes
     for axis, value in all_points(arguments.quick):
-        if axis not in arguments.axes or f"{axis} {value}" in points or time.monotonic() > ends:
+        if not chosen(axis, value) or f"{axis} {value}" in points or time.monotonic() > ends:
             continue
         command = [sys.executable, __file__, "--point", axis, str(value)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
