@@ -22,6 +22,8 @@ from goodfit.values import Outcome
 CHUNK_SECONDS = 0.15
 """Seconds that a chunk should take: long against a dispatch, short enough for Ctrl-C and a progress bar."""
 _GROWTH = 8
+_SHORTEST = 8
+"""Epochs below which the last chunks of a training are not made shorter still."""
 _WORTH_REPLAYING = 4
 
 
@@ -62,6 +64,7 @@ class Plan:
         self.engine: Literal["compiled", "compiled-epoch"] = "compiled"
         self.keep_states = bool(users)
         self.splits_validation = self.validation is not None and any(map(keras_internals.watches_validation, users))
+        self.tells = any(type(callback) is not keras.callbacks.History for callback in listed)
         self.length = self._chunk_length(self.keep_states)
         if not users:
             self.reason = "no callback looks into the training"
@@ -175,7 +178,7 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
                 ahead = None
                 if epoch < plan.epochs and not (interrupt.requested or model.stop_training):
                     gap = plan.sampler.gap(epoch) if plan.sampler is not None else plan.length
-                    state, ahead = _dispatch(plan, state, epoch, min(size, gap, plan.length, plan.epochs - epoch))
+                    state, ahead = _dispatch(plan, state, epoch, min(size, gap, plan.length, _left(plan, epoch)))
                     epoch += ahead.count
                     plan.sample(state, epoch)
                 if flight is not None:
@@ -201,6 +204,16 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
     if interrupt.requested and epoch < plan.epochs:
         raise KeyboardInterrupt
     return logs
+
+
+def _left(plan: Plan, epoch: int) -> int:
+    """Epochs that the next chunk may hold at most, towards the end of the training.
+
+    The callbacks are told of a chunk while the next one runs, and of the last one when nothing runs any more. So where
+    there is something to tell, the chunks get shorter towards the end.
+    """
+    left = plan.epochs - epoch
+    return left if not plan.tells or left <= _SHORTEST else max(_SHORTEST, left // 2)
 
 
 def _dispatch(plan: Plan, state: State, epoch: int, count: int) -> tuple[State, _Flight]:
