@@ -166,3 +166,7 @@ def test_names_are_known_to_improve():
     changes, most = chosen(list(techniques()))
     assert most is None
     assert [change.name for change in changes] == list(techniques())
+    with pytest.raises(InputError, match="Did you mean 'label-smoothing'"):
+        chosen(["label-smothing"])
+    with pytest.raises(InputError, match=r"There are activation, .*zero-biases"):
+        chosen(["xyz"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import math
 import re
@@ -113,7 +114,11 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
         elif (kind := one.rpartition("-")[2]) in _NAMED and one != kind:
             listed.append(_NAMED[kind](one.removesuffix(f"-{kind}").replace("-", "_")))
         else:
-            raise InputError(f"no change is called {one!r}.", f"There are {', '.join(sorted(known))}.")
+            near = difflib.get_close_matches(str(one), known, n=1, cutoff=0.6)
+            raise InputError(
+                f"no change is called {one!r}.",
+                f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}.",
+            )
     if not listed:
         raise InputError("no change is to be tried.", "Name some, or leave changes out.")
     return tuple(listed), None

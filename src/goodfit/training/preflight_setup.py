@@ -18,7 +18,10 @@ SPANS = {
     "OneCycle": ("total_steps",),
 }
 """Schedules that span a training -> the fields that add up to how many steps."""
-JOINS = (keras.layers.Add, keras.layers.Concatenate, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum)
+JOINS = (
+    *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Dot),
+    *(keras.layers.Concatenate, keras.layers.Maximum, keras.layers.Minimum),
+)
 """Layers in which branches meet."""
 MUCH_LONGER = 1.05
 """A schedule longer than the training by this factor does not come to its end."""
