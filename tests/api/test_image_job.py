@@ -275,8 +275,53 @@ def test_a_base_that_is_none_is_refused(folder, tmp_path):
         goodfit.train(folder, "folders", base=tmp_path / "table.keras")
     with pytest.raises(InputError, match="no file"):
         goodfit.train(folder, "folders", base=tmp_path / "nowhere.keras")
+    with pytest.raises(
+        InputError, match=r"is no file, and no architecture is called 'mobilnetv2'; there is MobileNetV2"
+    ):
+        goodfit.train(folder, "folders", base="mobilnetv2")
     with pytest.raises(InputError, match="--base is for folders of images"):
         goodfit.train(pd.DataFrame({"a": [1]}), "a", base=tmp_path / "table.keras")
+
+
+def test_a_base_that_divides_by_255_gets_such_pixels(tmp_path):
+    import keras
+
+    from goodfit.training.image_base import ImageBase
+
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Rescaling([1 / (255 * 0.22)], [-2.0]),
+            keras.layers.Conv2D(3, 3),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    model.save(tmp_path / "base.keras")
+    pixels = digits(5)["one"][..., None].astype(np.float32)
+    features = keras.Model(model.inputs, model.layers[-2].output).predict(pixels, verbose=0)
+    made = ImageBase.of(tmp_path / "base.keras").features(pixels / 255)
+    np.testing.assert_allclose(made, features, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_architecture_trained_on_imagenet_is_a_base(tmp_path):
+    """Its features are those of the architecture on pixels of 0..255, standardized over the training images."""
+    from goodfit import images
+    from goodfit.training.architectures import build
+
+    folder = write(tmp_path / "digits", digits(40))
+    study = goodfit.train(folder, "folders", base="MobileNetV2", image_size=64, out=tmp_path / "runs", **QUICK)
+    assert score(study, "network") > 0.9
+    table = goodfit.predict(study.folder, folder / "seven")
+    assert (table["predicted class"] == "seven").mean() > 0.9
+    x, train = study.dataset.x, study.dataset.train
+    assert x.shape == (80, 1280)
+    pixels = images.read(folder, form=images.Form(64, 64, 3)).pixels.astype(np.float32)
+    raw = build("MobileNetV2", (64, 64, 3), weights="installed").predict(pixels, verbose=0).astype(np.float64)
+    variance = raw[train].var(axis=0)
+    expected = (raw - raw[train].mean(axis=0)) / np.sqrt(np.maximum(variance, 0.01 * variance.mean()))
+    np.testing.assert_allclose(x, expected, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.slow

@@ -56,6 +56,19 @@ def test_it_climbs_on_from_what_was_kept(problem):
     assert ladder.ended == "No change was better beyond noise."
 
 
+def test_of_changes_that_come_no_lower_than_chance_the_first_leads_on(problem):
+    """A network that gave up loses less than one on its way, and is the end of it."""
+    first = [change_of("root", bias=3.0), change_of("give-up", bias=0.0, ridge=1e9)]
+    rounds = iter([first, [change_of("rest", bias=0.0)]])
+    given = problem().given([], propose=lambda *_: next(rounds, ()))
+    ladder = search(recipe_of(bias=20.0), **given)
+    assert [t.change.name for t in ladder.trials if t.kept and t.change] == ["root", "rest"]
+    gave_up = next(t for t in ladder.trials if t.change and t.change.name == "give-up")
+    assert gave_up.comparison.effect < ladder.trials[1].comparison.effect
+    assert "no change comes below chance yet" in gave_up.note
+    assert ladder.improved
+
+
 def test_all_arms_have_the_same_seeds_in_the_same_parts(problem):
     given = problem()
     search(recipe_of(bias=2.0), **given.given([change_of("unbiased", bias=0.0), change_of("ridge", ridge=2.0)]))

@@ -25,8 +25,6 @@ FOLDERS = "folders"
 """The target of a folder of images: an image's class is the name of its sub-folder."""
 TARGET = "class"
 """What that is called among predictions."""
-SIDE = 96
-"""Pixels of the sides of an image for a base that takes any size."""
 EXAMPLES, MOST_CLASSES, MISTAKES = 6, 10, 12
 """Pictures in the report: of each class, of so many classes, and of mistakes."""
 
@@ -40,7 +38,8 @@ class ImageSource:
         task: what it asks for; found where `None`.
         size: pixels of the longer side, at most; chosen where `None`.
         test: a folder of its own for the test images, with the same sub-folders.
-        base: a trained network whose lower layers turn images into features: a `.keras` or `.h5` file, or a run.
+        base: a trained network whose lower layers turn images into features: a `.keras` or `.h5` file, a run, or the
+            name of an architecture, with weights trained on ImageNet.
 
     Raises:
         InputError: the arguments don't fit together.
@@ -108,17 +107,8 @@ class ImageSource:
         from goodfit.images import Form
         from goodfit.training.image_base import ImageBase
 
-        self.extractor = ImageBase.of(self.base)
-        height, width, channels = self.extractor.shape
-        if height is None or width is None:
-            side = self.size or SIDE
-            height = width = side
-            self.extractor = ImageBase.of(self.base, (side, side, channels))
-        elif self.size is not None:
-            raise InputError(
-                f"the base {self.base} takes images of {height} × {width} pixels.", "Leave the image size out."
-            )
-        return Form(height, width, channels)
+        self.extractor = ImageBase.of(self.base, self.size)
+        return Form(*self.extractor.shape)
 
     @property
     def reason(self) -> str:

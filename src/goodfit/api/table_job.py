@@ -103,7 +103,9 @@ def train(
         test_size: share of the rows that are looked at once, at the end.
         image_size: pixels of the longer side that images have at most; 64 where `None`.
         base: a trained network of images (a `.keras` or `.h5` file, or a run's folder), of which all but the last layer
-            turn the images into features once; the network is then trained on these. It gets pixels from 0 to 1.
+            turn the images into features once; the network is then trained on these. It gets pixels from 0 to 1, or to
+            255 where it begins with a Rescaling that divides these. Or an architecture of `goodfit.architectures` by
+            its name, with weights trained on ImageNet: from an installed package, else downloaded by Keras.
         improve: mend the network before it is tested. Finished trials are kept in `<name>.trials` beside the run's
             folder, and the same call goes on from them.
         budget: of that: optimizer steps over all trials and seeds, or a time such as `"60s"`.

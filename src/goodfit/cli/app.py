@@ -98,7 +98,10 @@ def train(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="A trained .keras network whose lower layers see the images first."),
+        typer.Option(
+            metavar="NETWORK",
+            help="A .keras file, or an architecture (MobileNetV2, …), whose trained lower layers see the images first.",
+        ),
     ] = None,
     improve: Annotated[
         bool, typer.Option("--improve", help="Then mend the network by one change at a time, on paired seeds.")

@@ -142,7 +142,8 @@ def search(
 
     In each round every change is tried alone against the same baseline. After half of the seeds, those that are no
     better so far are dropped; a change can only be lost by that, never wrongly kept. Those that remain are compared on
-    all seeds, their p corrected for all changes of the round, dropped ones included (`compare.holm`). At the end the
+    all seeds, their p corrected for all changes of the round, dropped ones included (`compare.holm`). The best is kept;
+    where even that is no better than chance, the one that was proposed first of those that are better. At the end the
     kept recipe is compared with the first baseline on as many fresh seeds; where they don't bear it out, nothing is
     kept.
 
@@ -331,12 +332,16 @@ class _Search:
         compared |= dict(zip(finished, holm([compared[place] for place in finished], tried), strict=True))
         worth = [p for p in finished if compared[p].better and compared[p].gain >= self.least_gain]
         best = min(worth, key=lambda place: compared[place].effect, default=None)
+        above_chance = self._over_chance(whole[best]) if best is not None else None
+        useless = above_chance is not None and not (above_chance.better and above_chance.gain >= self.least_gain)
+        if useless:  # less bad than before is no merit yet: what the diagnosis puts first leads on
+            best = min(worth)
         kept = None
         for place, arm in whole.items():
             change, recipe = candidates[place]
             if place == best:
                 kept = len(self.trials)
-            note = _note(compared[place], place == best, place in worth, place in finished, len(arm.losses))
+            note = _note(compared[place], place == best, place in worth, place in finished, len(arm.losses), useless)
             self.trials.append(
                 Trial(arm.run, self.diagnose(arm), change, compared[place], place == best, base, arm.steps, note)
             )
@@ -408,14 +413,19 @@ class _Search:
         return results
 
 
-def _note(made: Comparison, kept: bool, worth: bool, finished: bool, seeds: int) -> str:
+def _note(made: Comparison, kept: bool, worth: bool, finished: bool, seeds: int, useless: bool) -> str:
     """What became of a change, one sentence."""
     if not finished:
         return f"Dropped after {seeds} seeds: no better so far." if made.effect >= 0 else "The budget ended before it."
     if kept:
         return f"Kept: removes {made.gain:.1%} of the {made.endpoint}."
     if worth:
-        return f"Removes {made.gain:.1%} of the {made.endpoint}; another change removes more."
+        other = (
+            "no change comes below chance yet, and another was asked for first"
+            if useless
+            else "another change removes more"
+        )
+        return f"Removes {made.gain:.1%} of the {made.endpoint}; {other}."
     if made.better:
         return f"Removes {made.gain:.1%} of the {made.endpoint}: too little to be worth a change."
     if made.low > 0:

@@ -233,6 +233,19 @@ def _installed(name: str) -> str:
     return str(file) if file.is_file() else ""
 
 
+def called(name: str) -> str:
+    """An architecture's name as Keras writes it, from one in other letters or a better known one.
+
+    Raises:
+        InputError: there is none; the nearest is suggested.
+
+    Example:
+        >>> called("googlenet")
+        'InceptionV3'
+    """
+    return _named(name).name
+
+
 def _named(name: str) -> Architecture:
     meant = _OTHER_NAMES.get(name.lower(), name)
     known = {row[0].lower(): row for row in _ALL}
