@@ -1,6 +1,6 @@
 """The gallery in the docs, made of the lab's results: `python -m goodfit.lab.gallery RESULTS docs/lab`.
 
-`goodfit lab run --all --out RESULTS` measures first. Times are left out: they are the machine's.
+`goodfit lab run --all --out RESULTS` measures first. Times are left out of it: they are the machine's.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
         "and the other way round. `goodfit lab run NAME --data TABLE --target COLUMN` asks your own table.",
         "",
         f"Written by `python -m goodfit.lab.gallery RESULTS docs/lab` from `goodfit lab run --all --out RESULTS` "
-        f"({used}). Times are left out: they are the machine's.",
+        f"({used}). Times are left out of the results, for they are the machine's; [how long it takes](times.md).",
         "",
         "| question | did the claim hold here? |",
         "|---|---|",
