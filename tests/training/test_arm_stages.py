@@ -72,6 +72,14 @@ def test_frozen_features_are_computed_once_and_change_nothing(own, monkeypatch):
     np.testing.assert_allclose(quick.model(1, own).predict(X, verbose=0), plain.outputs[1], rtol=1e-5)
 
 
+def test_rows_that_are_blended_pass_through_the_frozen_layers(own):
+    mixed = own.recipe.replace(preparation={"mixup": 0.2})
+    trained = arms.train(mixed, own, rows(), (0, 1))
+    assert trained.places is None
+    plain = arms.train(own.recipe, own, rows(), (0, 1))
+    assert not np.allclose(trained.run.curves["loss"], plain.run.curves["loss"], rtol=1e-3)
+
+
 def test_features_of_other_rows(own):
     trained = arms.train(own.recipe, own, rows(), (0, 1))
     np.testing.assert_allclose(trained.predict(X[:7], own), trained.outputs[:, :7], rtol=1e-5)

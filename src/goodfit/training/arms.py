@@ -226,7 +226,9 @@ def _train_stage(
     key = key_of(recipe)
     shared = rows.programs.get(key)
     if shared is None:
-        part = Part.of(own.build(recipe, seeds[0]), own, rows.count)
+        whole = own.build(recipe, seeds[0])
+        blends = "mixup" in recipe.preparation  # rows, not features
+        part = Part(whole) if blends else Part.of(whole, own, rows.count)
         compile_model(part.model, recipe)
     else:
         part = shared[0]
