@@ -13,7 +13,7 @@ from goodfit.plots.palette import LIGHT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#0072B2", "#C24E00", "#007A5A", "#8F5A00", "#7A3E9D", "#B3261E", "#4B5563", "#56B4E9", "#CC79A7", "#999933")
+COLOURS = ("#0072B2", "#C24E00", "#007A5A", "#7A3E9D", "#8F5A00", "#B3261E", "#4B5563", "#56B4E9", "#CC79A7", "#999933")
 """Of series, in turn; source as in `goodfit.plots.palette`."""
 MOST_POINTS = 400
 """Points of a line: longer ones are thinned."""
