@@ -47,6 +47,24 @@ class Faulty:
         """What it is measured against."""
         return _recipe(self.twin)
 
+    def cured_recipe(self) -> Any:
+        """The same training without the fault, at its rate and for its epochs; that of the twin where the fault is the
+        rate or the epochs, or where there is none."""
+        from goodfit.lab.faults import sources
+        from goodfit.lab.faults.blocks import Block, healthy_setup
+        from goodfit.lab.faults.plants import plants
+        from goodfit.lab.faults.setups import recipe
+
+        base = healthy_setup(Block(self.case["dataset"], self.case["variant"]))
+        dataset, own = self.healthy_dataset(), self.recipe()
+        images = self.case["dataset"] in sources.IMAGES
+        cures = {one.slug: one.cure for one in plants(base, dataset.task, self.case["variant"], images=images)}
+        if self.fault not in cures:
+            return self.healthy_recipe()
+        rate, stopping = own.optimizer["config"]["learning_rate"], own.early_stopping
+        made = recipe(cures[self.fault], dataset, rate, own.epochs, None if stopping is None else stopping.patience)
+        return made.replace(metrics=())
+
     def dataset(self) -> Any:
         """The rows with the fault."""
         from goodfit.lab.faults.score import rows_of

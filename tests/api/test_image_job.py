@@ -247,6 +247,8 @@ def test_a_base_turns_images_into_features_for_the_network(saved, folder, tmp_pa
 
     with_base = goodfit.train(folder, "folders", base=saved.folder, out=tmp_path, **QUICK)
     assert with_base.dataset.x.shape == (81, with_base.best_model.input_shape[1])
+    leak = next(one for one in with_base.diagnosis.findings if one.slug == "target-leakage")
+    assert leak.status == "not-applicable"  # one pixel that tells a one from a seven is no leak
     assert score(with_base, "network") > 0.85
     train = with_base.dataset.x[with_base.dataset.train].astype(np.float64)
     np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-3)

@@ -156,6 +156,8 @@ def test_target_leakage(make):
     x[:, 0] = np.where(data.y == 1, -1.0, 1.0) + np.random.default_rng(0).uniform(-0.5, 0.5, 400)
     assert "'x0'" in make.finding("target-leakage", make.healthy(), make.dataset(task="binary", x=x)).message
     assert make.finding("target-leakage", make.healthy(), make.dataset(task="multiclass")).status == "not-applicable"
+    places = make.dataset(task="binary", x=x, flattened=True)
+    assert make.finding("target-leakage", make.healthy(), places).status == "not-applicable"
 
 
 def test_train_validation_shift(make):

@@ -34,6 +34,8 @@ class ImagePredictor(Predictor):
         base: what turns images into the features that the model takes; it takes the images themselves where `None`.
     """
 
+    of_images = True
+
     def __init__(
         self, form: Form, about: Mapping[str, Any], get_model: Callable[[], Any], base: ImageBase | None = None
     ) -> None:

@@ -230,7 +230,7 @@ def plain(dataset: Dataset) -> Dataset:
     """A data set of images as lines of few numbers."""
     x = plain_inputs(dataset.x, dataset.train)
     names = tuple(f"cell {place}" for place in range(x.shape[1]))
-    return dataclasses.replace(dataset, x=x, feature_names=names)
+    return dataclasses.replace(dataset, x=x, feature_names=names, flattened=True)
 
 
 def _task(classes: Sequence[str]) -> Task:

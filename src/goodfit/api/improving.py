@@ -369,7 +369,9 @@ def _enough(held: int, problem: str, remedy: str) -> None:
         raise InputError(f"{problem}: too few to tell anything apart.", f"{remedy}, or a larger share to validate on.")
 
 
-def dataset_of_rows(x: Any, y: Any, task: Any, classes: int, division: Division) -> Dataset | None:
+def dataset_of_rows(
+    x: Any, y: Any, task: Any, classes: int, division: Division, flattened: bool = False
+) -> Dataset | None:
     """The rows as the checks see them: one table of inputs, one target per row."""
     if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.ndim < 2 or x.dtype.kind not in "fiu":
         return None
@@ -390,4 +392,5 @@ def dataset_of_rows(x: Any, y: Any, task: Any, classes: int, division: Division)
         validation=np.concatenate([division.stop, division.judge]),
         test=np.zeros(0, dtype=np.int64),
         classes=tuple(str(k) for k in range(classes)),
+        flattened=flattened or x.ndim > 2,
     )

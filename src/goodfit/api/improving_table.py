@@ -78,8 +78,9 @@ def improve_run(
     )
     classes = len(saved.about["classes"])
     proof.dataset = dataset_of_rows(
-        predictor.plain(x, train)[held], y[held], proof.endpoint.task, classes, proof.rows.divide(recipe.seed)
-    )
+        predictor.plain(x, train)[held], y[held], proof.endpoint.task, classes, proof.rows.divide(recipe.seed),
+        predictor.of_images,
+    )  # fmt: skip
     proof.measurements = {key: saved.run.measurements[key] for key in keys if key in saved.run.measurements}
     proof.diagnosis = saved.diagnosis
     members = range(recipe.seed, recipe.seed + seeds)

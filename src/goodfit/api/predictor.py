@@ -33,6 +33,9 @@ class Predictor(ABC):
         get_model: gives the Keras model.
     """
 
+    of_images: bool = False
+    """Whether its rows are images."""
+
     def __init__(self, about: Mapping[str, Any], get_model: Callable[[], Any]) -> None:
         self.about = about
         self._get_model = get_model

@@ -50,5 +50,6 @@ def probe_run(
     apart = Division(np.arange(len(train)), np.arange(len(train), len(held)), np.zeros(0, dtype=np.int64))
     task = saved.task or saved.run.task
     assert task is not None
-    dataset = dataset_of_rows(predictor.plain(x, train)[held], y[held], task, len(saved.about["classes"]), apart)
+    x, y, classes = predictor.plain(x, train)[held], y[held], len(saved.about["classes"])
+    dataset = dataset_of_rows(x, y, task, classes, apart, predictor.of_images)
     return measured, checks.diagnose(measured, dataset)

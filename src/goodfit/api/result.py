@@ -126,7 +126,8 @@ class TableStudy(Study):
         """The rows as lines of numbers, where they are at hand: of images the means of a coarse grid."""
         if self.dataset is None or self.predictor is None:
             return self.dataset
-        return dataclasses.replace(self.dataset, x=self.predictor.plain(self.dataset.x, self.dataset.train))
+        x = self.predictor.plain(self.dataset.x, self.dataset.train)
+        return dataclasses.replace(self.dataset, x=x, flattened=self.predictor.of_images)
 
     @property
     def gain(self) -> Comparison | None:

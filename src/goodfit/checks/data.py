@@ -368,6 +368,8 @@ def target_leakage(case: Case) -> Finding:
 
     What to try: leave that input out, unless it is known before the target is.
 
+    Not applicable to images and sequences: a place of them that tells two kinds apart is what there is to learn.
+
     False alarms: some targets are simple: one threshold can truly tell two kinds apart. Who knows where the input comes
     from can say.
     """
@@ -376,6 +378,8 @@ def target_leakage(case: Case) -> Finding:
         return not_applicable(slug, _NO_ROWS if dataset is None else "there are fewer than 20 training rows.")
     if dataset.task == "multiclass":
         return not_applicable(slug, "it is looked for in numbers and in two classes.")
+    if dataset.flattened or dataset.x.ndim > 2:
+        return not_applicable(slug, "the inputs are places of an image or a sequence.")
     x = _inputs(dataset)
     y = np.asarray(dataset.y[dataset.train], dtype=np.float64).ravel()
     keep = np.isfinite(x).all(axis=0) & (np.ptp(x, axis=0) > 0)

@@ -119,7 +119,16 @@ def _proven(name: str, side: int) -> keras.Model:
             "Give a .keras or .h5 file, the folder of a run, or an architecture: `goodfit architectures` lists them.",
         ) from problem
     found = next(one for one in architectures.find() if one.name == name)
-    return architectures.build(name, (side, side, 3), weights="installed" if found.weights_file else "imagenet")
+    try:
+        return architectures.build(name, (side, side, 3), weights="installed" if found.weights_file else "imagenet")
+    except InputError as problem:
+        if found.weights_file or side < found.smallest:
+            raise
+        raise InputError(
+            problem.problem,
+            "Give a .keras file that holds its weights (goodfit.architectures.build with weights=FILE, then save), or "
+            "an architecture whose weights an installed package carries: `goodfit architectures` says which.",
+        ) from problem
 
 
 def _from_unit(base: keras.Model) -> keras.Model:

@@ -63,6 +63,7 @@ class Dataset:
         split: how the rows were divided, one sentence.
         fingerprint: a hash of the table's content.
         source: where the table came from.
+        flattened: whether the inputs are places of an image or a sequence, none of which means anything by itself.
     """
 
     x: np.ndarray
@@ -82,6 +83,7 @@ class Dataset:
     split: str = ""
     fingerprint: str = ""
     source: str = ""
+    flattened: bool = False
 
     def part(self, name: Literal["train", "validation", "test"]) -> tuple[np.ndarray, np.ndarray]:
         """The inputs and targets of one part of the split."""
