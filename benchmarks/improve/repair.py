@@ -76,6 +76,7 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
     def within(which: str, of: str) -> int:
         return sum(one[which] <= WITHIN * one[of] for one in ill)
 
+    left = [one for one in ill if one["after"] > WITHIN * one["cured"]]
     gains = [1 - one["after"] / one["before"] for one in ill]
     hidden = [1 - one["hidden"][1] / one["hidden"][0] for one in ill if one["kept"]]
     out = [
@@ -90,6 +91,8 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
         f"- within 5 % of the training without the fault: {within('after', 'cured')} of {len(ill)}"
         f" (before: {within('before', 'cured')}); of the block's best: {within('after', 'twin')}"
         f" (before: {within('before', 'twin')})",
+        f"- of the {len(left)} that are not, {sum(not one['kept'] for one in left)} had no change kept: none was better"
+        " beyond noise on their judging rows (half of 68 to 160 for each seed)",
         f"- median gain: {np.median(gains):.0%} of the faulty loss; where a change was kept, {np.median(hidden):.0%} on"
         " hidden rows",
         f"- healthy trainings made worse beyond their interval: {sum(one['worse'] for one in well)} of {len(well)};"
