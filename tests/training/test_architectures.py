@@ -61,8 +61,8 @@ def test_the_counts_are_those_of_keras(name):
 
 
 def test_other_names_lead_there():
-    assert architectures._named("GoogLeNet").name == "InceptionV3"
-    assert architectures._named("resnet").name == "ResNet50"
+    assert architectures.named("GoogLeNet").name == "InceptionV3"
+    assert architectures.named("resnet").name == "ResNet50"
 
 
 def test_what_fits():

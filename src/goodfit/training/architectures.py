@@ -184,7 +184,7 @@ def build(
     """
     import keras
 
-    found = _named(name)
+    found = named(name)
     size = found.input_size
     shape = (size, size, 3) if input_shape is None else tuple(input_shape)
     if len(shape) != 3 or shape[-1] != 3 or any(side is not None and side < found.smallest for side in shape[:2]):
@@ -233,20 +233,16 @@ def _installed(name: str) -> str:
     return str(file) if file.is_file() else ""
 
 
-def called(name: str) -> str:
-    """An architecture's name as Keras writes it, from one in other letters or a better known one.
+def named(name: str) -> Architecture:
+    """The architecture of a name as Keras writes it, in other letters, or of a better known one.
 
     Raises:
         InputError: there is none; the nearest is suggested.
 
     Example:
-        >>> called("googlenet")
+        >>> named("googlenet").name
         'InceptionV3'
     """
-    return _named(name).name
-
-
-def _named(name: str) -> Architecture:
     meant = _OTHER_NAMES.get(name.lower(), name)
     known = {row[0].lower(): row for row in _ALL}
     if meant.lower() not in known:

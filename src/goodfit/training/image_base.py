@@ -52,8 +52,7 @@ class ImageBase:
         path = Path(source)
         path = path / "model.keras" if path.is_dir() else path
         if not path.exists() and not path.suffix and path.parent == Path():
-            proven = transfer(_proven(str(source), side or SIDE), head=2, reuse="all")
-            return cls(_times_255(keras.Model(proven.input, proven.layers[-1].input)))
+            return cls(_times_255(_proven(str(source), side or SIDE)))
         whole: Any = transfer(path, head=2)
         taken = whole.input_shape
         if isinstance(taken, list) or len(taken) != 4 or taken[3] not in (1, 3):
@@ -112,15 +111,15 @@ class ImageBase:
 def _proven(name: str, side: int) -> keras.Model:
     """An architecture with trained weights: installed ones where a package carries them, else downloaded by Keras."""
     try:
-        name = architectures.called(name)
+        found = architectures.named(name)
     except InputError as problem:
         raise InputError(
             f"the base {name!r} is no file, and {problem.problem}",
             "Give a .keras or .h5 file, the folder of a run, or an architecture: `goodfit architectures` lists them.",
         ) from problem
-    found = next(one for one in architectures.find() if one.name == name)
+    weights = "installed" if found.weights_file else "imagenet"
     try:
-        return architectures.build(name, (side, side, 3), weights="installed" if found.weights_file else "imagenet")
+        return architectures.build(found.name, (side, side, 3), weights=weights)
     except InputError as problem:
         if found.weights_file or side < found.smallest:
             raise
