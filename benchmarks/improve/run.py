@@ -114,6 +114,7 @@ def table() -> None:
         import repair
 
         lines += repair.lines(results["repair"])
+        lines += ["", *results.get("repair_notes", [])]
     if results.get("rivals"):
         import rivals
 
