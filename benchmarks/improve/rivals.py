@@ -29,7 +29,7 @@ Point = tuple[float, float, float]
 
 def changes_of(own: Study) -> list[Any]:
     """All changes that `improve` knows and that the training allows, in the order of their names."""
-    from goodfit.api.proving import unasked
+    from goodfit.api.changes import unasked
     from goodfit.checks import remedies
     from goodfit.improvement import propose
 

@@ -60,8 +60,8 @@ def speed() -> None:
         os.environ["GOODFIT_CACHE"] = empty
         began = time.perf_counter()
         from goodfit import tables
+        from goodfit.api.changes import chosen
         from goodfit.api.improving import proof_of
-        from goodfit.api.proving import chosen
         from goodfit.improvement import Budget
         from goodfit.values import silent
 

@@ -161,7 +161,7 @@ def test_an_activation_comes_with_its_initialization():
 
 
 def test_names_are_known_to_improve():
-    from goodfit.api.proving import chosen
+    from goodfit.api.changes import chosen
 
     changes, most = chosen(list(techniques()))
     assert most is None

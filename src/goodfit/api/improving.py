@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goodfit.api.proving import LEAST_ROWS, Place, Proof, check_place, chosen, fingerprint
+from goodfit.api.changes import chosen
+from goodfit.api.fingerprints import fingerprint
+from goodfit.api.proving import LEAST_ROWS, Place, Proof, check_place
 from goodfit.api.saving import save_study
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Design, Ladder, Trials

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from goodfit.api.changes import chosen
+from goodfit.api.fingerprints import fingerprint
 from goodfit.api.improving import dataset_of_rows, fixed_rows, study_of
 from goodfit.api.predictor import Predictor
-from goodfit.api.proving import Place, Proof, check_place, chosen, fingerprint
+from goodfit.api.proving import Place, Proof, check_place
 from goodfit.api.result import TableStudy
 from goodfit.api.sources import source_path
 from goodfit.errors import InputError, Interrupted

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import hashlib
 import math
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,16 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from goodfit import checks
-from goodfit.checks import remedies
+from goodfit.api.changes import allowed, unasked
+from goodfit.api.fingerprints import canonical
 from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
 from goodfit.improvement.compare import WORST
-from goodfit.improvement.techniques import (
-    techniques,
-    unfreeze_all_layers,
-    unfreeze_in_stages,
-    unfreeze_top_layers,
-)
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
 from goodfit.values._json import content_hash
@@ -39,89 +31,12 @@ if TYPE_CHECKING:
 
 Place = Literal["local", "ray"]
 """Where trials run: on the cores here, or on a Ray cluster."""
-BLOCKS = 64
-"""Blocks of rows that have a hash of their own in a fingerprint of data."""
-MOST_COLUMNS = 200
-"""With more columns than this, a fingerprint has no hash of each."""
 SIGNALS = 5
 """Samples of the layers' signals in the training of the recipe as it was given: the checks of the layers read them."""
 LEAST_ROWS = 20
 """Validation rows below which nothing can be told apart: ten that choose the epoch, ten that judge."""
 _MEMORY = 500_000_000
 """Bytes of trained weights held at most, so that what was trained need not be trained again for the final model."""
-
-
-ZERO_BIASES = Change(
-    "zero-biases",
-    {"layers": {"hidden": {"set": {"bias_initializer": "zeros"}}}},
-    "Biases far below zero keep ReLUs from ever being active; He et al. (2015) start all of them at zero.",
-    "Start the hidden layers' biases at zero.",
-)
-"""Allowed by a model only whose biases start elsewhere."""
-_NAMED = {
-    "activation": remedies.activation,
-    "initialization": remedies.initializer,
-    "optimizer": remedies.optimizer,
-}
-"""What may stand behind the name of an activation, an initializer or an optimizer: `silu-activation`."""
-
-
-def unasked() -> tuple[Change, ...]:
-    """Changes that may help whatever the diagnosis, most often helpful first."""
-    return (
-        ZERO_BIASES,
-        unfreeze_top_layers(),  # where layers are frozen
-        unfreeze_all_layers(),
-        unfreeze_in_stages(),
-        remedies.raise_learning_rate(3.0),
-        remedies.lower_learning_rate(1 / 3),
-        remedies.add_dropout(),
-        remedies.wider(),
-        remedies.less_dropout(),
-        remedies.weaker_penalties(),
-        remedies.early_stopping(),
-        remedies.activation("silu"),
-        remedies.add_l2(1e-4),
-        remedies.deeper(),
-        remedies.batch_normalization(),
-        remedies.shallower(),
-        remedies.smaller_batches(),
-        remedies.less_weight_decay(),
-        remedies.more_epochs(),
-    )
-
-
-def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, ...] | None, int | None]:
-    """The changes to try, where they were listed, and how many at most.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    if changes is None or isinstance(changes, int):
-        if changes is not None and changes < 1:
-            raise InputError(f"changes is {changes}.", "Try at least 1.")
-        return None, changes
-    known = {name.replace("_", "-"): make for name, make in vars(remedies).items() if _is_remedy(name, make)}
-    known |= {make().name: make for make in known.values()}
-    known[ZERO_BIASES.name] = lambda: ZERO_BIASES
-    known |= techniques()
-    listed = []
-    for one in changes:
-        if isinstance(one, Change):
-            listed.append(one)
-        elif one in known:
-            listed.append(known[one]())
-        elif (kind := one.rpartition("-")[2]) in _NAMED and one != kind:
-            listed.append(_NAMED[kind](one.removesuffix(f"-{kind}").replace("-", "_")))
-        else:
-            near = difflib.get_close_matches(str(one), known, n=1, cutoff=0.6)
-            raise InputError(
-                f"no change is called {one!r}.",
-                f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}.",
-            )
-    if not listed:
-        raise InputError("no change is to be tried.", "Name some, or leave changes out.")
-    return tuple(listed), None
 
 
 def check_place(on: str) -> None:
@@ -132,10 +47,6 @@ def check_place(on: str) -> None:
         from goodfit.improvement import on_ray
 
         on_ray.imported()
-
-
-def _is_remedy(name: str, thing: Any) -> bool:
-    return callable(thing) and not name.startswith("_") and name not in ("do", "output", "Change")
 
 
 @dataclass(eq=False)
@@ -216,9 +127,10 @@ class Proof:
         def proposals(diagnosis: Diagnosis, useless: Sequence[Change]) -> Sequence[Change]:
             if changes is not None:
                 return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), changes, tried=useless, unasked=None)
+            others = allowed(unasked(), self.own.recipe, apply)
             if most is None:
-                return propose(diagnosis, self._applicable(unasked(), apply), tried=useless)
-            return propose(diagnosis, self._applicable(unasked(), apply), tried=useless, unasked=None)[:most]
+                return propose(diagnosis, others, tried=useless)
+            return propose(diagnosis, others, tried=useless, unasked=None)[:most]
 
         return search(
             self.own.recipe,
@@ -238,19 +150,6 @@ class Proof:
             **({} if self.workers is None else {"each": self.workers.each}),  # pyright: ignore[reportArgumentType]
             report=self.report,
         )
-
-    def _applicable(self, changes: Sequence[Change], apply: Callable[[Recipe, Change], Recipe]) -> list[Change]:
-        """Of the changes that no finding asked for, those that this model allows: the others would only be noise."""
-        fitting = []
-        for change in changes:
-            if change is ZERO_BIASES and not _biased(self.own.recipe.model):
-                continue
-            try:
-                apply(self.own.recipe, change)
-            except InputError:
-                continue
-            fitting.append(change)
-        return fitting
 
     def _fitting_rows(self, seed: int) -> tuple[Any, Any]:
         """The rows that a standardization is fitted to: those of the first seed's training part."""
@@ -427,67 +326,6 @@ class Proof:
         )
 
 
-def _biased(part: Any) -> bool:
-    """Whether a model's configuration has biases that start elsewhere than at zero.
-
-    Example:
-        >>> start = {"class_name": "Constant", "config": {"value": -3.0}}
-        >>> _biased({"layers": [{"bias_initializer": start}]}), _biased({"bias_initializer": {"class_name": "Zeros"}})
-        (True, False)
-    """
-    if isinstance(part, (list, tuple)):
-        return any(_biased(item) for item in part)
-    if not isinstance(part, Mapping):
-        return False
-    start = part.get("bias_initializer")
-    if isinstance(start, Mapping) and start.get("class_name") != "Zeros":
-        return start.get("class_name") != "Constant" or bool((start.get("config") or {}).get("value"))
-    return any(_biased(item) for item in part.values())
-
-
-def canonical(recipe: Recipe) -> dict[str, Any]:
-    """The recipe with the names that Keras made up, which count on through a session, by their rank.
-
-    Example:
-        >>> one, other = (
-        ...     Recipe({"class_name": "Dense", "config": {"name": name}}, {}, "mse") for name in ("dense_3", "dense_7")
-        ... )
-        >>> canonical(one) == canonical(other)
-        True
-    """
-    fields = recipe.to_dict()
-    made_up: dict[str, set[int]] = {}
-
-    def gather(part: Any) -> None:
-        for item in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-            gather(item)
-        if not isinstance(part, dict) or "class_name" not in part or not isinstance(part.get("config"), dict):
-            return
-        name = part["config"].get("name")
-        if isinstance(name, str):
-            snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", part["class_name"]).lower()
-            if found := re.fullmatch(re.escape(snake) + r"(?:_(\d+))?", name):
-                made_up.setdefault(snake, set()).add(int(found[1] or 0))
-
-    def rename(text: str) -> str:
-        for snake, numbers in made_up.items():
-            for rank, number in enumerate(sorted(numbers)):
-                old = f"{snake}_{number}" if number else snake
-                text = re.sub(rf"(?<![a-z0-9#]){re.escape(old)}(?![a-z0-9#]|_\d)", f"{snake}#{rank}", text)
-        return text
-
-    def walk(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {key: walk(item) for key, item in part.items()}
-        if isinstance(part, list):
-            return [walk(item) for item in part]
-        return rename(part) if isinstance(part, str) and made_up else part
-
-    gather(fields["model"])
-    gather(fields["optimizer"])
-    return fields | {"model": walk(fields["model"]), "optimizer": walk(fields["optimizer"])}
-
-
 def _member(outputs: Any, place: int) -> Any:
     from goodfit.training.structures import each
 
@@ -499,32 +337,3 @@ def _bytes(trained: Trained) -> int:
 
     arrays = [*trained.kept[0], *trained.kept[1], *leaves(trained.outputs)]
     return sum(array.nbytes for array in arrays)
-
-
-def fingerprint(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells data apart, by the name of each array: shape, type, a hash of the values, and where it is small enough
-    to help, one of each column and of each of some blocks of rows, so that a difference can be placed.
-
-    Example:
-        >>> one = fingerprint({"x": np.zeros((100, 3))})["x"]
-        >>> one["shape"], one["dtype"], len(one["columns"]), len(one["blocks"])
-        ([100, 3], 'float64', 3, 50)
-    """
-    from goodfit.training.structures import leaves
-
-    out: dict[str, Any] = {}
-    for name, structure in arrays.items():
-        for place, array in enumerate(leaves(structure)):
-            values = np.ascontiguousarray(array)
-            key = name if place == 0 else f"{name}[{place}]"
-            out[key] = {"shape": list(values.shape), "dtype": str(values.dtype), "hash": _digest(values, 16)}
-            if values.ndim and len(values):
-                size = -(-len(values) // BLOCKS)
-                out[key]["blocks"] = [_digest(values[i : i + size]) for i in range(0, len(values), size)]
-            if values.ndim == 2 and values.shape[1] <= MOST_COLUMNS:
-                out[key]["columns"] = [_digest(column) for column in values.T]
-    return out
-
-
-def _digest(values: np.ndarray, length: int = 8) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:length]

@@ -1,0 +1,133 @@
+"""The changes that a study may try: those asked for by name, and those that no finding asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from goodfit.checks import remedies
+from goodfit.errors import InputError
+from goodfit.improvement.techniques import (
+    techniques,
+    unfreeze_all_layers,
+    unfreeze_in_stages,
+    unfreeze_top_layers,
+)
+from goodfit.values import Change, Recipe
+
+ZERO_BIASES = Change(
+    "zero-biases",
+    {"layers": {"hidden": {"set": {"bias_initializer": "zeros"}}}},
+    "Biases far below zero keep ReLUs from ever being active; He et al. (2015) start all of them at zero.",
+    "Start the hidden layers' biases at zero.",
+)
+"""Allowed by a model only whose biases start elsewhere."""
+
+
+_NAMED = {
+    "activation": remedies.activation,
+    "initialization": remedies.initializer,
+    "optimizer": remedies.optimizer,
+}
+"""What may stand behind the name of an activation, an initializer or an optimizer: `silu-activation`."""
+
+
+def unasked() -> tuple[Change, ...]:
+    """Changes that may help whatever the diagnosis, most often helpful first."""
+    return (
+        ZERO_BIASES,
+        unfreeze_top_layers(),  # where layers are frozen
+        unfreeze_all_layers(),
+        unfreeze_in_stages(),
+        remedies.raise_learning_rate(3.0),
+        remedies.lower_learning_rate(1 / 3),
+        remedies.add_dropout(),
+        remedies.wider(),
+        remedies.less_dropout(),
+        remedies.weaker_penalties(),
+        remedies.early_stopping(),
+        remedies.activation("silu"),
+        remedies.add_l2(1e-4),
+        remedies.deeper(),
+        remedies.batch_normalization(),
+        remedies.shallower(),
+        remedies.smaller_batches(),
+        remedies.less_weight_decay(),
+        remedies.more_epochs(),
+    )
+
+
+def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, ...] | None, int | None]:
+    """The changes to try, where they were listed, and how many at most.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if changes is None or isinstance(changes, int):
+        if changes is not None and changes < 1:
+            raise InputError(f"changes is {changes}.", "Try at least 1.")
+        return None, changes
+    known = {name.replace("_", "-"): make for name, make in vars(remedies).items() if _is_remedy(name, make)}
+    known |= {make().name: make for make in known.values()}
+    known[ZERO_BIASES.name] = lambda: ZERO_BIASES
+    known |= techniques()
+    listed = []
+    for one in changes:
+        if isinstance(one, Change):
+            listed.append(one)
+        elif one in known:
+            listed.append(known[one]())
+        elif (kind := one.rpartition("-")[2]) in _NAMED and one != kind:
+            listed.append(_NAMED[kind](one.removesuffix(f"-{kind}").replace("-", "_")))
+        else:
+            near = difflib.get_close_matches(str(one), known, n=1, cutoff=0.6)
+            raise InputError(
+                f"no change is called {one!r}.",
+                f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}.",
+            )
+    if not listed:
+        raise InputError("no change is to be tried.", "Name some, or leave changes out.")
+    return tuple(listed), None
+
+
+def allowed(changes: Sequence[Change], recipe: Recipe, apply: Callable[[Recipe, Change], Recipe]) -> list[Change]:
+    """Of changes that no finding asked for, those that a model allows: the others would only be noise.
+
+    Args:
+        changes: to choose from.
+        recipe: of the model as it is.
+        apply: makes a changed recipe; `InputError` where the model doesn't allow the change.
+    """
+    fitting = []
+    for change in changes:
+        if change is ZERO_BIASES and not _biased(recipe.model):
+            continue
+        try:
+            apply(recipe, change)
+        except InputError:
+            continue
+        fitting.append(change)
+    return fitting
+
+
+def _is_remedy(name: str, thing: Any) -> bool:
+    return callable(thing) and not name.startswith("_") and name not in ("do", "output", "Change")
+
+
+def _biased(part: Any) -> bool:
+    """Whether a model's configuration has biases that start elsewhere than at zero.
+
+    Example:
+        >>> start = {"class_name": "Constant", "config": {"value": -3.0}}
+        >>> _biased({"layers": [{"bias_initializer": start}]}), _biased({"bias_initializer": {"class_name": "Zeros"}})
+        (True, False)
+    """
+    if isinstance(part, (list, tuple)):
+        return any(_biased(item) for item in part)
+    if not isinstance(part, Mapping):
+        return False
+    start = part.get("bias_initializer")
+    if isinstance(start, Mapping) and start.get("class_name") != "Zeros":
+        return start.get("class_name") != "Constant" or bool((start.get("config") or {}).get("value"))
+    return any(_biased(item) for item in part.values())
