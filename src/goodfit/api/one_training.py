@@ -96,27 +96,35 @@ def asked_of(model: Any) -> dict[str, Any] | None:
 def described(model: Any, asked: dict[str, Any] | None, arguments: dict[str, Any], stopping: Any) -> Recipe | None:
     """The recipe, which the checks of the setup read; `None` where rows come in batches of a size that is not known."""
     from goodfit.training import own_model
-    from goodfit.training.seeds import early_stopping_of
+    from goodfit.training.seeds import early_stopping_of, plateau_of
 
     if asked is None or not hasattr(arguments["x"], "shape"):
         return None
     kept = None
     if stopping is not None and stopping.monitor.startswith("val_"):
         kept = early_stopping_of(stopping)
+    lowering, lowered = _only(arguments["callbacks"], "ReduceLROnPlateau"), None
+    if lowering is not None and lowering.monitor.removeprefix("val_") == "loss":
+        lowered = plateau_of(lowering)
     try:
-        return own_model.described(model, asked, arguments["batch_size"] or 32, arguments["epochs"], kept)
+        return own_model.described(model, asked, arguments["batch_size"] or 32, arguments["epochs"], kept, lowered)
     except Exception:  # a layer of the user's own without a configuration
         return None
 
 
 def early_stopping(callbacks: Any) -> Any:
     """The callback of Keras that stops early, where there is just one."""
+    return _only(callbacks, "EarlyStopping")
+
+
+def _only(callbacks: Any, kind: str) -> Any:
+    """The callback of a class of Keras's, where there is just one."""
     import keras
 
     from goodfit.training import keras_internals
 
-    given = keras_internals.listed(callbacks)
-    found = [callback for callback in given if isinstance(callback, keras.callbacks.EarlyStopping)]
+    wanted = getattr(keras.callbacks, kind)
+    found = [callback for callback in keras_internals.listed(callbacks) if isinstance(callback, wanted)]
     return found[0] if len(found) == 1 else None
 
 

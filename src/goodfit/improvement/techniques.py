@@ -69,6 +69,18 @@ def piecewise_schedule(times: float = 3.0) -> Change:
     )
 
 
+def plateau_schedule(times: float = 3.0, patience: int = 5) -> Change:
+    """A rate that is halved whenever the validation loss stands still: the performance schedule."""
+    return Change(
+        "plateau-schedule",
+        {"optimizer.learning_rate": {"times": times}, "plateau": {"factor": 0.5, "patience": patience}},
+        "A high rate covers ground while the validation loss falls; where it stands still, a lower one settles (Senior "
+        "et al. 2013, performance scheduling).",
+        f"Begin with {times:g} times the learning rate, and halve it after {patience} epochs without a lower "
+        "validation loss.",
+    )
+
+
 def fitting_activation(name: str = "elu") -> Change:
     """An activation with the initialization that belongs to it."""
     return Change(
@@ -303,7 +315,8 @@ def techniques() -> dict[str, Callable[[], Change]]:
         "Bound the length of each hidden unit's weights by 3."
     """
     plain = (
-        *(power_schedule, piecewise_schedule, parametric_relu, randomized_relu, mixup, image_shifts, image_flips),
+        *(power_schedule, piecewise_schedule, plateau_schedule, parametric_relu, randomized_relu),
+        *(mixup, image_shifts, image_flips),
         *(soft_threshold, faster_batch_normalization, clip_gradient_values),
         *(cosine_schedule, one_cycle_schedule, exponential_schedule, label_smoothing, max_norm, input_noise),
         *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient, unfreeze_top_layers, unfreeze_all_layers),

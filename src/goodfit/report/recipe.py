@@ -76,6 +76,13 @@ def settings(recipe: Recipe) -> list[tuple[str, str]]:
         least = f" (a fall of less than {number(stopping.min_delta)} is none)" if stopping.min_delta else ""
         patience = count(stopping.patience, "epoch")
         rows.append(("early stopping", f"after {patience} without a lower {stopping.monitor}{least}{kept}"))
+    if recipe.plateau is not None:
+        asked = recipe.plateau
+        least = f" (a fall of less than {number(asked.min_delta)} is none)" if asked.min_delta else ""
+        after = f"; {count(asked.cooldown, 'epoch')} after that are not counted" if asked.cooldown else ""
+        floor = f"; no lower than {number(asked.min_lr)}" if asked.min_lr else ""
+        patience = f"{count(asked.patience, 'epoch')} without a lower {asked.monitor}{least}"
+        rows.append(("learning rate on a plateau", f"times {number(asked.factor)} after {patience}{after}{floor}"))
     if recipe.schedule:
         rows.append(("learning-rate schedule", brief(recipe.schedule)))
     if recipe.clipping:

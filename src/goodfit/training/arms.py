@@ -244,6 +244,7 @@ def _train_stage(
         max(recipe.batch_size, min(BLOCK_ROWS, sizes[1])),
         recipe.epochs,
         recipe.early_stopping,
+        plateau=recipe.plateau,
     )
     compiled = shared[1] if shared is not None else _SplitProgram(job, sizes)
     rows.programs[key] = (part, compiled)

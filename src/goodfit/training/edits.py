@@ -11,6 +11,7 @@ itself, `{"times": f}` multiplies what is there (whole numbers stay whole, 1 at 
 | `schedule.over_training` | `{"kind": "cosine", "times": 3.0}`: a schedule over all steps, see `edits_schedules` |
 | `batch_size`, `epochs`, `shuffle` | of the recipe; a schedule that spans the training is stretched with it |
 | `early_stopping` | the fields of `EarlyStopping`, or `None` |
+| `plateau` | the fields of `Plateau`, or `None` |
 | `clipping` | `{"global_clipnorm": 1.0}`, or `{}` |
 | `loss`, `metrics` | as Keras serializes them |
 | `loss.label_smoothing` | the share of the label that is spread over all classes |
@@ -84,6 +85,7 @@ def apply(recipe: Recipe, change: Change, *, x: Any = None, y: Any = None) -> Re
     after = recipe
     for path, value in change.edits.items():
         after = edits_frozen.restaged(after, _edit(after, path, value, x, y))
+    edits_schedules.check_plateau(after)
     if after == recipe:
         raise InputError(f"the change {change.name!r} would leave the recipe as it is.", "Propose another.")
     if after.model != recipe.model:
@@ -136,6 +138,12 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
         return recipe.replace(
             early_stopping=dataclasses.replace(recipe.early_stopping, **{field: times(value, path, old)})
         )
+    if path == "plateau":
+        return recipe.replace(plateau=None if value is None else edits_schedules.plateau(value))
+    if head == "plateau" and recipe.plateau is not None:
+        old = getattr(recipe.plateau, field, None)
+        fields = {**dataclasses.asdict(recipe.plateau), field: times(value, path, old)}
+        return recipe.replace(plateau=edits_schedules.plateau(fields))
     if path == "preparation.mixup":
         return edits_mixup.mixed_up(recipe, value)
     if path == "preparation.standardize":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import keras
 from goodfit.errors import InputError
 from goodfit.training.schedules import OneCycle, PowerDecay
 from goodfit.training.smoothed_loss import SparseCategoricalCrossentropy
-from goodfit.values import Recipe
+from goodfit.values import Plateau, Recipe
 from goodfit.values._json import plain
 
 WARM_UP = 20
@@ -39,6 +40,52 @@ def over_training(recipe: Recipe, value: Mapping[str, Any], rows: int | None) ->
         raise InputError("the learning rate follows a schedule already.", "Propose another change.")
     steps = recipe.epochs * math.ceil(rows / recipe.batch_size)
     return plain(keras.optimizers.schedules.serialize(SCHEDULES[kind](rate * value.get("times", 1.0), steps)))
+
+
+def plateau(fields: Mapping[str, Any]) -> Plateau:
+    """When a learning rate is lowered for want of progress.
+
+    Args:
+        fields: of `Plateau`, those that differ from its defaults.
+
+    Raises:
+        InputError: a field that it doesn't have, or a value that can't be meant; it is named.
+
+    Example:
+        >>> plateau({"factor": 0.5, "patience": 5})
+        Plateau(factor=0.5, patience=5, monitor='val_loss', min_delta=0.0001, cooldown=0, min_lr=0.0)
+        >>> plateau({"factor": 2.0})
+        Traceback (most recent call last):
+        goodfit.errors.InputError: the factor of a plateau is 2. Give a number above 0 and below 1.
+    """
+    known = [field.name for field in dataclasses.fields(Plateau)]
+    for name in fields:
+        if name not in known:
+            raise InputError(f"a plateau has no {name!r}.", f"It has {', '.join(known)}.")
+    made = Plateau(**fields)
+    if not 0 < made.factor < 1:
+        raise InputError(f"the factor of a plateau is {made.factor:g}.", "Give a number above 0 and below 1.")
+    for name in ("patience", "min_delta", "cooldown", "min_lr"):
+        value = getattr(made, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"the {name} of a plateau is {value:g}.", "Give a number that is not negative.")
+    return made
+
+
+def check_plateau(recipe: Recipe) -> None:
+    """A rate that follows a schedule is not lowered on a plateau as well.
+
+    Args:
+        recipe: after its edits.
+
+    Raises:
+        InputError: it has both.
+    """
+    rate = dict(recipe.optimizer).get("config", {}).get("learning_rate", 0.0)
+    if recipe.plateau is not None and (recipe.schedule is not None or isinstance(rate, Mapping)):
+        raise InputError(
+            "the learning rate follows a schedule, and is to be lowered on a plateau too.", "Take one of the two."
+        )
 
 
 def _cosine(peak: float, steps: int) -> Any:

@@ -1,4 +1,4 @@
-"""Many members of one model as one compiled program, with early stopping and best-epoch restore inside."""
+"""Many members of one model as one compiled program: early stopping, best epoch and lowered rates inside."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from goodfit.training import member_signals, program
+from goodfit.training import member_signals, plateau, program
 from goodfit.training.member_signals import Samples, Sampling
-from goodfit.values import EarlyStopping, Progress, Report
+from goodfit.values import EarlyStopping, Plateau, Progress, Report
 
 CHUNK_STEPS = 400
 """Optimizer steps per dispatch, about: long enough that dispatching costs nothing, short enough to answer Ctrl-C."""
@@ -46,6 +46,7 @@ class Job:
         ordered: whether rows are visited in a drawn order.
         hidden: rows that decide nothing, like `validation`: their losses after each epoch are the curves `hidden_…`.
         visited: rows per epoch, where a drawn order has another number of them than the data.
+        plateau: when a member's learning rate is lowered.
     """
 
     model: keras.Model
@@ -58,6 +59,7 @@ class Job:
     ordered: bool = True
     hidden: Any = None
     visited: int | None = None
+    plateau: Plateau | None = None
 
     @property
     def rows(self) -> int:
@@ -172,11 +174,15 @@ class EpochsProgram:
     """The epochs of a group of members as a function that is compiled once for each shape of its arguments.
 
     Args:
-        job: whose model, batch sizes and early stopping it has; its data and epochs don't matter.
+        job: whose model, batch sizes, early stopping and plateau it has; its data and epochs don't matter.
+
+    Raises:
+        InputError: the learning rate is to be lowered on a plateau, but follows a schedule.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = dataclasses.replace(job, data=None, validation=None, hidden=None)
+        self.rate = None if job.plateau is None else plateau.place_of(job.model.optimizer)
         self.run = jax.jit(self._run)
 
     def _run(self, members: Any, data: Any, orders: Any, active: Any) -> Any:
@@ -213,7 +219,7 @@ class EpochsProgram:
         after = {**member, "state": state}
         if stopping is not None:
             watched = logs[stopping.monitor]
-            improved = running & (watched < member["best"] - stopping.min_delta)
+            improved = running & plateau.falls(watched, member["best"], stopping.min_delta)
             wait = jnp.where(improved, 0, member["wait"] + 1)
             over = (wait >= stopping.patience) | ~jnp.isfinite(logs["loss"])
             after |= {
@@ -224,6 +230,14 @@ class EpochsProgram:
             if stopping.restore_best:
                 keep = lambda new, old: jnp.where(improved, new, old)  # noqa: E731
                 after["kept"] = jax.tree.map(keep, state[:2], member["kept"])
+        if job.plateau is not None and self.rate is not None:
+            rate = state[2][self.rate]
+            carried, lower = plateau.step(job.plateau, member["plateau"], logs[job.plateau.monitor], rate)
+            keep = lambda new, old: jnp.where(running, new, old)  # noqa: E731
+            after["plateau"] = jax.tree.map(keep, carried, member["plateau"])
+            slots = [keep(lower, rate) if place == self.rate else slot for place, slot in enumerate(state[2])]
+            after["state"] = (*state[:2], slots, state[3])
+            logs = {**logs, plateau.CURVE: rate}
         return after, (logs, running)
 
 
@@ -243,6 +257,8 @@ class _Track:
             "wait": np.zeros(count, np.int32),
             "stopped": np.zeros(count, bool),
         }
+        if chunk.job.plateau is not None:
+            self.carry["plateau"] = plateau.start(count)
         sampling, self.samples = chunk.sampling, None
         if sampling is not None:
             self.samples = Samples(sampling, sampling.due(chunk.job.epochs, chunk.length))
@@ -290,7 +306,8 @@ def _recent(tracks: list[_Track], name: str) -> float | None:
 def _join(tracks: list[_Track], groups: list[list[int]], members: int) -> Trained:
     """The members of all threads in their order."""
     length = max(track.epochs_done for track in tracks)
-    curves = {name: np.full((members, length), np.nan) for name in tracks[0].logs[0][0]}
+    names = sorted(tracks[0].logs[0][0], key=plateau.CURVE.__eq__)  # the rates last, as in Keras's history
+    curves = {name: np.full((members, length), np.nan) for name in names}
     ran = np.zeros((members, length), dtype=bool)
     for track, group in zip(tracks, groups, strict=True):
         real = [place for place, member in enumerate(group) if member >= 0]

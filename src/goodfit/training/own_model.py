@@ -17,7 +17,7 @@ import numpy as np
 from goodfit.errors import InputError
 from goodfit.training import keras_internals
 from goodfit.training.recipes import build, derive_seed, serialize
-from goodfit.values import EarlyStopping, Recipe
+from goodfit.values import EarlyStopping, Plateau, Recipe
 from goodfit.values._json import plain
 
 _GIVEN = 1e-6
@@ -129,7 +129,12 @@ def asked_of(model: keras.Model) -> dict[str, Any]:
 
 
 def described(
-    model: keras.Model, asked: Mapping[str, Any], batch_size: int, epochs: int, early_stopping: EarlyStopping | None
+    model: keras.Model,
+    asked: Mapping[str, Any],
+    batch_size: int,
+    epochs: int,
+    early_stopping: EarlyStopping | None,
+    plateau: Plateau | None = None,
 ) -> Recipe:
     """What was asked of a training as data, to be read: the model can't always be rebuilt from it.
 
@@ -139,11 +144,13 @@ def described(
         batch_size: rows per step.
         epochs: at most.
         early_stopping: that a callback asked for.
+        plateau: likewise.
     """
     code = _code(model)
     return Recipe(
         model=_serialized(model, code), batch_size=batch_size, epochs=epochs, early_stopping=early_stopping,
-        code_fingerprint=_fingerprint(code) if code else None, portable=False, initial_weights="unknown", **asked,
+        code_fingerprint=_fingerprint(code) if code else None, portable=False, initial_weights="unknown",
+        plateau=plateau, **asked,
     )  # fmt: skip
 
 

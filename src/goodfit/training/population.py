@@ -117,8 +117,8 @@ def train(
     """Train one member per seed, all in one compiled program.
 
     The member of seed s starts from weights drawn by the recipe's initializers with seeds derived from s and each
-    layer's path, and shuffles as Keras does after `numpy.random.seed(s)`; early stopping acts as Keras's callback of
-    that name does, on each member apart.
+    layer's path, and shuffles as Keras does after `numpy.random.seed(s)`; early stopping and plateau act as Keras's
+    callbacks `EarlyStopping` and `ReduceLROnPlateau` do, on each member apart.
 
     Args:
         recipe: what to train.
@@ -210,6 +210,7 @@ def _job(
         recipe.early_stopping,
         recipe.shuffle,
         hidden,
+        plateau=recipe.plateau,
     )
     if programs is None:
         return job, None

@@ -45,6 +45,7 @@ def overfit_small_sample(recipe: Recipe, dataset: Dataset, seeds: tuple[int, ...
         recipe,
         model=unregularized(recipe.model),
         early_stopping=None,
+        plateau=None,
         schedule=None,
         batch_size=len(index),
         epochs=SAMPLE_STEPS if dataset.x.ndim == 2 else IMAGE_STEPS,

@@ -17,7 +17,7 @@ from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.population import run_of
 from goodfit.training.recipes import redraw
-from goodfit.values import EarlyStopping, Report, Run
+from goodfit.values import EarlyStopping, Plateau, Report, Run
 
 _WITHOUT = ("steps_per_epoch", "validation_steps", "initial_epoch")
 
@@ -38,7 +38,8 @@ def fit(
     Args:
         model: compiled.
         seeds: one per member; the first only names the model's own.
-        arguments: of `model.fit`, by name; of callbacks only one `EarlyStopping` is taken, acting on each member apart.
+        arguments: of `model.fit`, by name; of callbacks only one `EarlyStopping` and one `ReduceLROnPlateau` are
+            taken, acting on each member apart.
         report: told how far the training has come.
         signals: how many samples of the signals to take; see `goodfit.training.signals`.
 
@@ -52,7 +53,7 @@ def fit(
     check_arguments(model, seeds, arguments)
     with persistent_cache():
         rows, validation = engine.prepare_rows(model, arguments)
-        stopping = stopping_of(arguments["callbacks"], len(seeds), validation is not None)
+        stopping, plateau = watching(arguments["callbacks"], len(seeds), validation is not None)
         job = members.Job(
             model,
             rows.arrays,
@@ -63,6 +64,7 @@ def fit(
             stopping,
             bool(rows.shuffle),
             visited=rows.count,
+            plateau=plateau,
         )
         own = program.read_state(model)
         states = [own, *(fresh_state(model, own, seed) for seed in seeds[1:])]
@@ -140,29 +142,54 @@ def orders(rows: keras_internals.Rows, state: np.random.RandomState) -> members.
     return lambda: rows.order(state)
 
 
-def stopping_of(callbacks: Any, count: int, validated: bool) -> EarlyStopping | None:
-    """Keras's `EarlyStopping` as the compiled program acts on it."""
+def watching(callbacks: Any, count: int, validated: bool) -> tuple[EarlyStopping | None, Plateau | None]:
+    """Keras's `EarlyStopping` and `ReduceLROnPlateau` as the compiled program acts on them.
+
+    Args:
+        callbacks: as `model.fit` takes them.
+        count: of seeds.
+        validated: whether there are validation rows.
+
+    Raises:
+        InputError: other callbacks, two of a kind, or settings that are not followed; they are named.
+    """
     given = keras_internals.listed(callbacks)
-    if not given:
-        return None
-    callback = given[0]
-    if len(given) > 1 or type(callback) is not keras.callbacks.EarlyStopping:
-        names = ", ".join(type(one).__name__ for one in given)
+    kinds = [type(callback) for callback in given]
+    taken = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+    if len(set(kinds)) < len(kinds) or not set(kinds) <= set(taken):
         raise InputError(
-            f"the callbacks {names} can't be used with {count} seeds.",
-            "Give at most one EarlyStopping, or train one seed.",
+            f"the callbacks {', '.join(kind.__name__ for kind in kinds)} can't be used with {count} seeds.",
+            "Give at most one EarlyStopping and one ReduceLROnPlateau, or train one seed.",
         )
-    monitor = callback.monitor
-    lower = callback.mode in ("auto", "min") and monitor.removeprefix("val_") == "loss"
-    if not lower or callback.baseline is not None or callback.start_from_epoch:
-        raise InputError(
-            f"an EarlyStopping on {monitor!r} with mode {callback.mode!r}, a baseline or start_from_epoch can't be "
-            f"used with {count} seeds.",
-            "Watch 'loss' or 'val_loss' without them, or train one seed.",
-        )
-    if monitor == "val_loss" and not validated:
-        raise InputError("EarlyStopping watches 'val_loss', but there are no validation rows.", "Give validation_data.")
-    return early_stopping_of(callback)
+    stopping, plateau = None, None
+    for callback in given:
+        name, monitor = type(callback).__name__, callback.monitor
+        lower = callback.mode in ("auto", "min") and monitor.removeprefix("val_") == "loss"
+        if not lower or getattr(callback, "baseline", None) is not None or getattr(callback, "start_from_epoch", 0):
+            raise InputError(
+                f"{name} on {monitor!r} with mode {callback.mode!r}, a baseline or start_from_epoch can't be used with "
+                f"{count} seeds.",
+                "Watch 'loss' or 'val_loss' without them, or train one seed.",
+            )
+        if monitor == "val_loss" and not validated:
+            raise InputError(f"{name} watches 'val_loss', but there are no validation rows.", "Give validation_data.")
+        if isinstance(callback, keras.callbacks.EarlyStopping):
+            stopping = early_stopping_of(callback)
+        else:
+            plateau = plateau_of(callback)
+    return stopping, plateau
+
+
+def plateau_of(callback: keras.callbacks.ReduceLROnPlateau) -> Plateau:
+    """What a callback asks for, as a recipe says it."""
+    return Plateau(
+        factor=callback.factor,
+        patience=callback.patience,
+        monitor=callback.monitor,
+        min_delta=abs(float(callback.min_delta)),
+        cooldown=callback.cooldown,
+        min_lr=callback.min_lr,
+    )
 
 
 def early_stopping_of(callback: keras.callbacks.EarlyStopping) -> EarlyStopping:

@@ -14,7 +14,7 @@ import numpy as np
 from goodfit.training import engine, keras_internals, members, program, stage_runs
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.population import run_of
-from goodfit.training.seeds import check_arguments, fresh_state, orders, stopping_of
+from goodfit.training.seeds import check_arguments, fresh_state, orders, watching
 from goodfit.training.staged import prepare
 from goodfit.values import Report, Run, Stage
 
@@ -36,7 +36,8 @@ def fit(
         model: compiled and built, its reused layers frozen.
         stages: in their order.
         seeds: one per member; the first only names the model's own.
-        arguments: of `model.fit`, by name; of callbacks only one `EarlyStopping`, which acts in each stage anew.
+        arguments: of `model.fit`, by name; of callbacks only one `EarlyStopping` and one `ReduceLROnPlateau`,
+            which act in each stage anew.
         report: told how far the training has come.
         hidden: inputs and targets of rows that decide nothing: the curves `hidden_loss`, … tell their losses.
 
@@ -65,6 +66,7 @@ def fit(
             rows, validation = engine.prepare_rows(part, given)
             unseen = given["hidden"]
             size = rows.batch_size if validation is None else validation.batch_size
+            stopping, plateau = watching(arguments["callbacks"], len(seeds), validation is not None)
             job = members.Job(
                 part,
                 rows.arrays,
@@ -72,10 +74,11 @@ def fit(
                 rows.batch_size,
                 size,
                 prepared.epochs,
-                stopping_of(arguments["callbacks"], len(seeds), validation is not None),
+                stopping,
                 bool(rows.shuffle),
                 None if unseen is None else engine.validation_rows(part, unseen, given).arrays,
                 rows.count,
+                plateau,
             )
             groups = program.variables(part)
             starts = [

@@ -4,7 +4,7 @@ from goodfit.values.change import Change
 from goodfit.values.dataset import Column, ColumnKind, Dataset, Task
 from goodfit.values.finding import Diagnosis, Evidence, Finding, Severity, Status, Verdict
 from goodfit.values.progress import Progress, Report, silent
-from goodfit.values.recipe import EarlyStopping, Recipe
+from goodfit.values.recipe import EarlyStopping, Plateau, Recipe
 from goodfit.values.run import Outcome, Run
 from goodfit.values.stage import Stage
 from goodfit.values.study import Comparison, Score, Study, Trial
@@ -20,6 +20,7 @@ __all__ = [
     "Evidence",
     "Finding",
     "Outcome",
+    "Plateau",
     "Progress",
     "Recipe",
     "Report",

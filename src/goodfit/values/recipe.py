@@ -28,6 +28,29 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """When the learning rate is lowered because a curve stands still: the performance schedule.
+
+    The arguments of `keras.callbacks.ReduceLROnPlateau`, with its meaning and its defaults.
+
+    Args:
+        factor: times the learning rate, in (0, 1).
+        patience: epochs without a lower `monitor` before the rate is lowered.
+        monitor: the curve that is watched, lower is better.
+        min_delta: a fall smaller than this (in the curve's unit) is no improvement.
+        cooldown: epochs after a lowering that are not counted.
+        min_lr: the rate goes no lower.
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    monitor: str = "val_loss"
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    min_lr: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that was asked of a training. JSON in, JSON out; equal recipes have equal hashes.
 
@@ -40,6 +63,7 @@ class Recipe:
         epochs: passes over the training rows, at most.
         early_stopping: when to stop before that; `None` is never.
         schedule: the learning-rate schedule as Keras serializes it, where it is not in the optimizer.
+        plateau: when the learning rate is lowered for want of progress; `None` is never.
         clipping: Keras's own arguments, such as `{"global_clipnorm": 1.0}`.
         preparation: what is done to the table before the network sees it, per column.
         stages: trainings in turn, each with the layers it trains and its learning rate (freeze, then unfreeze).
@@ -74,10 +98,14 @@ class Recipe:
     seed: int = 0
     code_fingerprint: str | None = None
     portable: bool = True
+    plateau: Plateau | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return plain(dataclasses.asdict(self))
+        fields = plain(dataclasses.asdict(self))
+        if self.plateau is None:  # recipes that were written before there was one keep their hash
+            del fields["plateau"]
+        return fields
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -85,6 +113,8 @@ class Recipe:
         fields = dict(data)
         if fields.get("early_stopping") is not None:
             fields["early_stopping"] = EarlyStopping(**fields["early_stopping"])
+        if fields.get("plateau") is not None:
+            fields["plateau"] = Plateau(**fields["plateau"])
         fields["stages"] = tuple(fields.get("stages", ()))
         if isinstance(fields.get("metrics"), list):
             fields["metrics"] = tuple(fields["metrics"])
