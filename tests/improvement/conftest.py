@@ -61,11 +61,11 @@ class Problem:
             outcomes=("finished",) * len(seeds),
             recipe=recipe,
         )
-        return Arm(run, losses, self.train_rows, steps=10 * len(seeds))
+        return Arm(run, losses, steps=10 * len(seeds))
 
     def chance(self, seeds):
         run = Run(curves={}, epoch=np.arange(0), seeds=tuple(seeds), outcomes=("finished",) * len(seeds))
-        return Arm(run, self.losses(seeds, lambda _, t, r: np.full(len(r), self.y[t].mean())), self.train_rows)
+        return Arm(run, self.losses(seeds, lambda _, t, r: np.full(len(r), self.y[t].mean())))
 
     def given(self, changes, **more):
         """What `search` takes, with these changes to propose."""

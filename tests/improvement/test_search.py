@@ -220,7 +220,7 @@ def test_trials_survive_and_are_found_again(problem, tmp_path):
     again = Trials(tmp_path / "t", data).find("key")
     np.testing.assert_array_equal(again.losses, arm.losses)
     assert again.run.recipe == arm.run.recipe
-    assert (again.steps, again.train_rows, again.run.seeds) == (arm.steps, arm.train_rows, (0, 1))
+    assert (again.steps, again.run.seeds) == (arm.steps, (0, 1))
     assert trials.find("other") is None
     (tmp_path / "t" / "half.npz").write_bytes((tmp_path / "t" / "key.npz").read_bytes()[:100])
     assert trials.find("half") is None

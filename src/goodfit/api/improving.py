@@ -118,7 +118,8 @@ def improve(
         y: targets.
         validation_data: `(x, y)` to validate on. Without it, each seed divides the rows at random by itself; give it
             where rows hang together or follow one another in time.
-        validation_split: the share of the rows that each seed validates on: half chooses the epoch, half judges.
+        validation_split: the share of the rows that each seed validates on: half of them choose the epoch, half judge;
+            of a training that asks none of them when to stop or to slow down, all judge.
         test_data: `(x, y)`, looked at once, at the end.
         metric: the endpoint: `"loss"` (the model's own, without penalties or label smoothing), `"mse"`, `"mae"`,
             `"error_rate"`, `"log_loss"`, or a function of targets and predictions that gives one number per row.
@@ -391,7 +392,7 @@ def dataset_of_rows(
         feature_names=tuple(f"x[{place}]" for place in range(flat.shape[1])),
         target="y",
         train=division.train,
-        validation=np.concatenate([division.stop, division.judge]),
+        validation=division.held,
         test=np.zeros(0, dtype=np.int64),
         classes=tuple(str(k) for k in range(classes)),
         flattened=flattened or x.ndim > 2,

@@ -35,6 +35,9 @@ SIGNALS = 5
 """Samples of the layers' signals in the training of the recipe as it was given: the checks of the layers read them."""
 LEAST_ROWS = 20
 """Validation rows below which nothing can be told apart: ten that choose the epoch, ten that judge."""
+OFFSET = 0.1
+"""Of the logarithm on which losses are compared, in multiples of that of chance: well below a tenth of chance it is
+differences that count, well above it ratios."""
 _MEMORY = 500_000_000
 """Bytes of trained weights held at most, so that what was trained need not be trained again for the final model."""
 
@@ -118,6 +121,8 @@ class Proof:
 
         self._listened = frozenset(seeds)
         train_rows = len(self.rows.divide(seeds[0]).train)
+        constant = self.chance(seeds)
+        chance = math.inf if constant is None else float(np.nanmean(constant.losses))
         x, y = self._fitting_rows(seeds[0])
 
         def apply(recipe: Recipe, change: Change) -> Recipe:
@@ -141,7 +146,8 @@ class Proof:
             seeds=seeds,
             design=self.design,
             endpoint=self.endpoint.name,
-            worst=self._worst(seeds),
+            worst=WORST * chance,
+            offset=OFFSET * chance if self.endpoint.non_negative and math.isfinite(chance) and chance > 0 else None,
             chance=self.chance,
             cost=lambda recipe, count: arms.steps_at_most(recipe, train_rows, count),
             budget=budget,
@@ -169,7 +175,6 @@ class Proof:
             arm = Arm(
                 dataclasses.replace(trained.run, task=self.endpoint.task),
                 self._judged(recipe, trained.outputs, seeds),
-                len(self.rows.divide(seeds[0]).train),
                 trained.steps,
             )
             if arm.interrupted:
@@ -203,10 +208,10 @@ class Proof:
         return self._trained[key]
 
     def _judged(self, recipe: Recipe, outputs: Any, seeds: Sequence[int]) -> np.ndarray:
-        """The endpoint on the judging rows of each seed, NaN on the others."""
+        """The endpoint on the rows that judge each seed, NaN on the others."""
         out = np.full((len(seeds), self.rows.count), np.nan)
         for place, seed in enumerate(seeds):
-            judge = self.rows.divide(seed).judge
+            judge = self.rows.divide(seed).judging(recipe)
             out[place, judge] = self._losses(recipe, _member(outputs, place), judge)
         return out
 
@@ -225,15 +230,11 @@ class Proof:
             constant = self.endpoint.constant(take(self.rows.y, division.train))
             if constant is None:
                 return None
-            outputs = np.repeat(constant, len(division.judge), axis=0)
-            true = take(self.rows.y, division.judge)
-            out[place, division.judge] = self.endpoint.losses(self.own.recipe.replace(loss="mse"), true, outputs)
+            outputs = np.repeat(constant, len(division.held), axis=0)
+            true = take(self.rows.y, division.held)
+            out[place, division.held] = self.endpoint.losses(self.own.recipe.replace(loss="mse"), true, outputs)
         run = Run(curves={}, epoch=np.arange(0), seeds=tuple(seeds), outcomes=("finished",) * len(seeds))
-        return Arm(run, out, len(self.rows.divide(seeds[0]).train))
-
-    def _worst(self, seeds: Sequence[int]) -> float:
-        constant = self.chance(seeds)
-        return math.inf if constant is None else WORST * float(np.nanmean(constant.losses))
+        return Arm(run, out)
 
     def diagnose(self, arm: Arm) -> Diagnosis:
         """What an arm's run says, with what is known of the data."""
@@ -281,7 +282,7 @@ class Proof:
             trained = self.trained(recipe, seeds)
             for place, seed in enumerate(seeds):
                 division = self.rows.divide(seed)
-                index = np.concatenate([division.stop, division.judge])
+                index = division.held
                 loss = float(self._losses(recipe, _member(trained.outputs, place), index).mean())
                 loss /= self._chance_on(division, index)
                 if found is None or loss < found[0]:

@@ -6,12 +6,13 @@ import dataclasses
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from goodfit.errors import InputError
 from goodfit.improvement.compare import LEVEL, Arm, Design, compare, holm, joined
+from goodfit.improvement.propose import edits_of
 from goodfit.improvement.trials import UnwritableError
 from goodfit.values import Change, Comparison, Diagnosis, Progress, Recipe, Report, Trial, silent
 
@@ -129,6 +130,7 @@ def search(
     design: Design = "splits",
     endpoint: str = "loss",
     worst: float = math.inf,
+    offset: float | None = None,
     chance: Callable[[Sequence[int]], Arm | None] = lambda _: None,
     cost: Callable[[Recipe, int], int] = lambda recipe, count: recipe.epochs * count,
     budget: Budget = Budget(),
@@ -142,7 +144,8 @@ def search(
 
     In each round every change is tried alone against the same baseline. After half of the seeds, those that are no
     better so far are dropped; a change can only be lost by that, never wrongly kept. Those that remain are compared on
-    all seeds, their p corrected for all changes of the round, dropped ones included (`compare.holm`). The best is kept;
+    all seeds, their p corrected for all changes of the round, dropped ones included (`compare.holm`); half of the level
+    is that of the change which the diagnosis puts first, where it asks for one. The best is kept;
     where even that is no better than chance, the one that was proposed first of those that are better. At the end the
     kept recipe is compared with the first baseline on as many fresh seeds; where they don't bear it out, nothing is
     kept.
@@ -157,6 +160,7 @@ def search(
         design: what varies from pair to pair.
         endpoint: what is compared; lower is better.
         worst: a larger mean loss counts as this.
+        offset: losses are compared as log(loss + offset), see `compare`; as they are where `None`.
         chance: an arm that predicts the mean or the prior on the same seeds, or `None`.
         cost: optimizer steps of a recipe on so many seeds, at most.
         budget: what all of it may cost.
@@ -173,8 +177,8 @@ def search(
         InputError: the budget doesn't suffice for the baseline and one change.
     """
     run = _Search(
-        train, apply, diagnose, propose, tuple(seeds), design, endpoint, worst, chance, cost, budget, least_gain,
-        racing, each, report,
+        train, apply, diagnose, propose, tuple(seeds), design, endpoint, worst, offset, chance, cost, budget,
+        least_gain, racing, each, report,
     )  # fmt: skip
     return run.climb(recipe, rounds)
 
@@ -191,6 +195,7 @@ class _Search:
     design: Design
     endpoint: str
     worst: float
+    offset: float | None
     chance: Callable[[Sequence[int]], Arm | None]
     cost: Callable[[Recipe, int], int]
     budget: Budget
@@ -256,7 +261,9 @@ class _Search:
             changes = list(self.propose(diagnosis, useless))
             if not changes:
                 return "There was nothing left to try."
-            kept, spent = self._round(base, changes)
+            kept, spent = self._round(
+                base, changes, {edits_of(c) for finding in diagnosis.found for c in finding.changes}
+            )
             if kept is None:
                 return "The budget is spent." if spent else "No change was better beyond noise."
             losing = [t.change for t in self.trials if t.against == base and t.comparison and t.comparison.effect > 0]
@@ -266,8 +273,14 @@ class _Search:
                 return "The budget is spent."
         return f"{rounds} changes were kept, as many as were asked for."
 
-    def _round(self, base: int, changes: Sequence[Change]) -> tuple[int | None, bool]:
-        """Try each change against one baseline; the place of the kept one, and whether the budget is spent."""
+    def _round(self, base: int, changes: Sequence[Change], asked: Collection[str]) -> tuple[int | None, bool]:
+        """Try each change against one baseline; the place of the kept one, and whether the budget is spent.
+
+        Args:
+            base: the place of the baseline.
+            changes: to try, most promising first.
+            asked: the edits of those that a finding asks for.
+        """
         candidates: list[tuple[Change, Recipe]] = []
         known = {recipe.hash for recipe in self.recipes}
         for change in changes:
@@ -313,23 +326,34 @@ class _Search:
             alive = [place for place in begun if place in arms]
             if number < len(parts) - 1:
                 alive = [place for place in alive if self._promising(base, arms[place])]
-        return self._judge(base, candidates, arms, alive), spent
+        weights = _weights([edits_of(candidates[place][0]) in asked for place in arms])
+        return self._judge(base, candidates, arms, alive, dict(zip(arms, weights, strict=True))), spent
+
+    def _compared(self, before: Arm, after: Arm, level: float = LEVEL) -> Comparison:
+        """Uncorrected: better where its own p is below the level."""
+        made = compare(
+            before, after, self.design, endpoint=self.endpoint, worst=self.worst, offset=self.offset, level=level
+        )
+        return dataclasses.replace(made, adjusted_p=made.p, better=made.p <= level and made.effect < 0)
 
     def _promising(self, base: int, arms: list[Arm]) -> bool:
-        return compare(self.arms[base], joined(arms), self.design, worst=self.worst).effect < 0
+        return self._compared(self.arms[base], joined(arms)).effect < 0
 
     def _judge(
-        self, base: int, candidates: list[tuple[Change, Recipe]], arms: dict[int, list[Arm]], finished: list[int]
+        self,
+        base: int,
+        candidates: list[tuple[Change, Recipe]],
+        arms: dict[int, list[Arm]],
+        finished: list[int],
+        weights: dict[int, float],
     ) -> int | None:
-        tried = len(arms)
+        total = sum(weights.values())
         whole = {place: joined(parts) for place, parts in arms.items()}
         compared = {
-            place: compare(
-                self.arms[base], arm, self.design, endpoint=self.endpoint, worst=self.worst, tried=max(tried, 1)
-            )
-            for place, arm in whole.items()
+            place: self._compared(self.arms[base], arm, LEVEL * weights[place] / total) for place, arm in whole.items()
         }
-        compared |= dict(zip(finished, holm([compared[place] for place in finished], tried), strict=True))
+        corrected = holm([compared[place] for place in finished], [weights[place] for place in finished], total)
+        compared |= dict(zip(finished, corrected, strict=True))
         worth = [p for p in finished if compared[p].better and compared[p].gain >= self.least_gain]
         best = min(worth, key=lambda place: compared[place].effect, default=None)
         above_chance = self._over_chance(whole[best]) if best is not None else None
@@ -362,8 +386,7 @@ class _Search:
         trials = [(self.recipes[place], part) for place in (0, best) for part in parts]
         trained = self._counted(self.each(lambda trial: self._trained(*trial), trials))
         before, after = joined(trained[: len(parts)]), joined(trained[len(parts) :])
-        gain = compare(before, after, self.design, endpoint=self.endpoint, worst=self.worst)
-        gain = dataclasses.replace(gain, adjusted_p=gain.p, better=gain.p <= LEVEL and gain.effect < 0)
+        gain = self._compared(before, after)
         if not gain.better:
             for place, trial in enumerate(self.trials):
                 if place and trial.kept:
@@ -373,10 +396,7 @@ class _Search:
 
     def _over_chance(self, arm: Arm) -> Comparison | None:
         constant = self.chance(arm.run.seeds)
-        if constant is None:
-            return None
-        made = compare(constant, arm, self.design, endpoint=self.endpoint, worst=self.worst)
-        return dataclasses.replace(made, adjusted_p=made.p, better=made.p <= LEVEL and made.effect < 0)
+        return None if constant is None else self._compared(constant, arm)
 
     def _affords(self, price: int) -> bool:
         """Whether a trial can be begun, with enough left for the fresh seeds at the end."""
@@ -411,6 +431,19 @@ class _Search:
         """The results of trials, their steps added to the search's: here, for trials may run in several threads."""
         self.steps += sum(arm.steps for arm in results if isinstance(arm, Arm))
         return results
+
+
+def _weights(asked: Sequence[bool]) -> list[float]:
+    """What share of the level each change is tested at: the first that a finding asks for has as much as all others.
+
+    Example:
+        >>> _weights([True, True, False]), _weights([False, False])
+        ([2.0, 1.0, 1.0], [1.0, 1.0])
+    """
+    weights = [1.0] * len(asked)
+    if True in asked and len(asked) > 1:
+        weights[asked.index(True)] = len(asked) - 1.0
+    return weights
 
 
 def _note(made: Comparison, kept: bool, worth: bool, finished: bool, seeds: int, useless: bool) -> str:

@@ -131,7 +131,7 @@ class Trials:
             provenance=about["provenance"],
             name=about["name"],
         )
-        return Arm(run, losses, about["train_rows"], about["steps"])
+        return Arm(run, losses, about["steps"])
 
     def keep(self, key: str, arm: Arm) -> None:
         """Write a finished trial; `UnwritableError` where the disk is full or can't be written."""
@@ -147,7 +147,6 @@ class Trials:
             "recipe": None if run.recipe is None else run.recipe.to_dict(),
             "provenance": run.provenance,
             "name": run.name,
-            "train_rows": arm.train_rows,
             "steps": arm.steps,
         }
         arrays: dict[str, Any] = {f"curve_{place}": values for place, values in enumerate(run.curves.values())}

@@ -54,7 +54,17 @@ class Division:
     @property
     def whole(self) -> np.ndarray:
         """All of them, one part after the other."""
-        return np.concatenate([self.train, self.stop, self.judge])
+        return np.concatenate([self.train, self.held])
+
+    @property
+    def held(self) -> np.ndarray:
+        """Those that it doesn't train on."""
+        return np.concatenate([self.stop, self.judge])
+
+    def judging(self, recipe: Recipe) -> np.ndarray:
+        """Those that had no part in what a recipe's training keeps: all that are held, where it asks none of them when
+        to stop or to slow down."""
+        return self.judge if recipe.early_stopping or recipe.plateau else self.held
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,16 @@ METRICS = {
 """Short names of endpoints, all of them lower is better, and what they are called in reports."""
 _SAME = {"mean_squared_error": "mse", "mean_absolute_error": "mae", "accuracy": "error_rate", "acc": "error_rate"}
 
+NON_NEGATIVE = frozenset(
+    {
+        "mean_squared_error", "mean_absolute_error", "mean_squared_logarithmic_error", "mean_absolute_percentage_error",
+        "huber", "huber_loss", "log_cosh", "binary_crossentropy", "categorical_crossentropy", "log_loss",
+        "sparse_categorical_crossentropy", "binary_focal_crossentropy", "categorical_focal_crossentropy",
+        "kl_divergence", "hinge", "squared_hinge", "categorical_hinge", "error_rate",
+    }
+)  # fmt: skip
+"""Endpoints that are zero of a perfect prediction and never below."""
+
 PerRow = Callable[[Any, Any], np.ndarray]
 """Targets and predictions of the same rows -> one number per row, lower is better."""
 
@@ -36,12 +46,14 @@ class Endpoint:
         per_row: targets and predictions of the same rows -> shape (rows,).
         task: what the target asks for.
         classes: of a classification with whole-number targets, how many.
+        non_negative: whether a row's loss is known never to be below zero: then ratios of losses have a meaning.
     """
 
     name: str
     per_row: PerRow
     task: Task
     classes: int = 0
+    non_negative: bool = False
 
     def losses(self, recipe: Recipe, y: Any, outputs: Any) -> np.ndarray:
         """The endpoint on each row.
@@ -96,9 +108,10 @@ def endpoint_of(recipe: Recipe, metric: str | Callable[[Any, Any], Any], y: Any,
     else:
         name = _SAME.get(metric, metric)
         if name == "loss":
-            made = Endpoint(_name(recipe.loss), _plain_loss(recipe.loss), task, classes)
+            called = _name(recipe.loss)
+            made = Endpoint(called, _plain_loss(recipe.loss), task, classes, called in NON_NEGATIVE)
         elif name in METRICS:
-            made = Endpoint(METRICS[name], _metric(name, task), task, classes)
+            made = Endpoint(METRICS[name], _metric(name, task), task, classes, METRICS[name] in NON_NEGATIVE)
         else:
             raise InputError(
                 f"the metric is {metric!r}.",
