@@ -138,9 +138,18 @@ class Study:
     y: np.ndarray
 
     def validation_loss(self, recipe: Any, parts: list[tuple[int, ...]]) -> float:
-        """The endpoint on the judging rows over that of chance, mean over the seeds, none above ten times chance."""
-        losses = np.concatenate([self.proof.train(recipe, seeds).losses for seeds in parts])
-        chance = np.concatenate([self.proof.chance(seeds).losses for seeds in parts])
+        """The endpoint on the judging rows over that of chance, mean over the seeds, none above ten times chance.
+
+        It is the half of each seed's validation rows that judges any recipe, whether its training asks the others or not.
+        """
+        judge = [(seed, self.proof.rows.divide(seed).judge) for seeds in parts for seed in seeds]
+        losses, chance = (
+            np.stack([made[place, rows] for place, (_, rows) in enumerate(judge)])
+            for made in (
+                np.concatenate([self.proof.train(recipe, seeds).losses for seeds in parts]),
+                np.concatenate([self.proof.chance(seeds).losses for seeds in parts]),
+            )
+        )
         over = np.nanmean(losses, axis=1) / np.nanmean(chance, axis=1)
         return float(np.mean(np.minimum(over, 10.0)))
 

@@ -78,7 +78,9 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
 
     left = [one for one in ill if one["after"] > WITHIN * one["cured"]]
     gains = [1 - one["after"] / one["before"] for one in ill]
-    hidden = [1 - one["hidden"][1] / one["hidden"][0] for one in ill if one["kept"]]
+    kept = [one for one in ill if one["kept"]]
+    ratios = [(1 - one["hidden"][1] / one["hidden"][0]) / (1 - one["after"] / one["before"]) for one in kept]
+    hidden = [1 - one["hidden"][1] / one["hidden"][0] for one in kept]
     out = [
         "",
         "## Repair",
@@ -92,9 +94,12 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
         f" (before: {within('before', 'cured')}); of the block's best: {within('after', 'twin')}"
         f" (before: {within('before', 'twin')})",
         f"- of the {len(left)} that are not, {sum(not one['kept'] for one in left)} had no change kept: none was better"
-        " beyond noise on their judging rows (half of 68 to 160 for each seed)",
+        " beyond noise on their judging rows (68 to 160, or half of them where the training asks the others when to stop)",
         f"- median gain: {np.median(gains):.0%} of the faulty loss; where a change was kept, {np.median(hidden):.0%} on"
         " hidden rows",
+        f"- gain on hidden rows over the gain on judging rows, where a change was kept: median {np.median(ratios):.2f},"
+        f" quartiles {np.quantile(ratios, 0.25):.2f} to {np.quantile(ratios, 0.75):.2f}; hidden rows lost in"
+        f" {sum(gain < 0 for gain in hidden)} of {len(kept)}",
         f"- healthy trainings made worse beyond their interval: {sum(one['worse'] for one in well)} of {len(well)};"
         f" a change was kept in {sum(bool(one['kept']) for one in well)}",
         "",
