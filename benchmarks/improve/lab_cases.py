@@ -140,7 +140,7 @@ class Study:
     def validation_loss(self, recipe: Any, parts: list[tuple[int, ...]]) -> float:
         """The endpoint on the judging rows over that of chance, mean over the seeds, none above ten times chance.
 
-        It is the half of each seed's validation rows that judges any recipe, whether its training asks the others or not.
+        It is the half of each seed's validation rows that judges whatever the training asks of the others.
         """
         judge = [(seed, self.proof.rows.divide(seed).judge) for seeds in parts for seed in seeds]
         losses, chance = (

@@ -94,7 +94,7 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
         f" (before: {within('before', 'cured')}); of the block's best: {within('after', 'twin')}"
         f" (before: {within('before', 'twin')})",
         f"- of the {len(left)} that are not, {sum(not one['kept'] for one in left)} had no change kept: none was better"
-        " beyond noise on their judging rows (68 to 160, or half of them where the training asks the others when to stop)",
+        " beyond noise on their judging rows (68 to 160, half of them where the training asks the others when to stop)",
         f"- median gain: {np.median(gains):.0%} of the faulty loss; where a change was kept, {np.median(hidden):.0%} on"
         " hidden rows",
         f"- gain on hidden rows over the gain on judging rows, where a change was kept: median {np.median(ratios):.2f},"
