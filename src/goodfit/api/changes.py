@@ -9,6 +9,9 @@ from typing import Any
 from goodfit.checks import remedies
 from goodfit.errors import InputError
 from goodfit.improvement.techniques import (
+    pretrain_autoencoder,
+    pretrain_auxiliary,
+    pretrain_denoising,
     techniques,
     unfreeze_all_layers,
     unfreeze_in_stages,
@@ -33,9 +36,16 @@ _NAMED = {
 """What may stand behind the name of an activation, an initializer or an optimizer: `silu-activation`."""
 
 
-def unasked() -> tuple[Change, ...]:
-    """Changes that may help whatever the diagnosis, most often helpful first."""
+def unasked(*, unlabeled: bool = False, auxiliary: bool = False) -> tuple[Change, ...]:
+    """Changes that may help whatever the diagnosis, most often helpful first.
+
+    Args:
+        unlabeled: whether there are rows without labels: to pretrain on them is what they were given for.
+        auxiliary: whether there are rows with another target, likewise.
+    """
     return (
+        *([pretrain_autoencoder(), pretrain_denoising()] if unlabeled else []),
+        *([pretrain_auxiliary()] if auxiliary else []),
         ZERO_BIASES,
         unfreeze_top_layers(),  # where layers are frozen
         unfreeze_all_layers(),
@@ -89,6 +99,22 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
     if not listed:
         raise InputError("no change is to be tried.", "Name some, or leave changes out.")
     return tuple(listed), None
+
+
+def check_rows(changes: Sequence[Change], auxiliary: bool) -> None:
+    """`InputError` where a change asks for rows that were not given.
+
+    Args:
+        changes: those that were asked for.
+        auxiliary: whether rows with another target were given.
+    """
+    for change in changes:
+        stage = change.edits.get("stages.pretrain")
+        if isinstance(stage, Mapping) and stage.get("pretrain") == "auxiliary" and not auxiliary:
+            raise InputError(
+                f"{change.name} needs rows with another target, and there are none.",
+                "Give goodfit.improve(…, auxiliary=(x_other, y_other)).",
+            )
 
 
 def allowed(changes: Sequence[Change], recipe: Recipe, apply: Callable[[Recipe, Change], Recipe]) -> list[Change]:

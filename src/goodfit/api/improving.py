@@ -14,6 +14,7 @@ import numpy as np
 
 from goodfit.api.changes import chosen
 from goodfit.api.fingerprints import fingerprint
+from goodfit.api.pretraining_rows import named_rows, rows_beside
 from goodfit.api.proving import LEAST_ROWS, Place, Proof, check_place
 from goodfit.api.saving import save_study
 from goodfit.errors import InputError, Interrupted
@@ -87,6 +88,8 @@ def improve(
     validation_data: Any = None,
     validation_split: float = 0.2,
     test_data: Any = None,
+    unlabeled: Any = None,
+    auxiliary: tuple[Any, Any] | None = None,
     metric: str | Callable[[Any, Any], Any] = "loss",
     batch_size: int = 32,
     epochs: int | None = None,
@@ -121,6 +124,10 @@ def improve(
         validation_split: the share of the rows that each seed validates on: half of them choose the epoch, half judge;
             of a training that asks none of them when to stop or to slow down, all judge.
         test_data: `(x, y)`, looked at once, at the end.
+        unlabeled: inputs of further rows whose targets are not known, of the shape and scale of `x` and none of them
+            in `x`, `validation_data` or `test_data`: `pretrain-autoencoder` and `pretrain-denoising` are then tried.
+        auxiliary: `(x_other, y_other)`, inputs of further rows and another target of theirs, a quantity where it holds
+            floats, else classes: `pretrain-auxiliary` is then tried.
         metric: the endpoint: `"loss"` (the model's own, without penalties or label smoothing), `"mse"`, `"mae"`,
             `"error_rate"`, `"log_loss"`, or a function of targets and predictions that gives one number per row.
         batch_size: rows per step.
@@ -170,6 +177,8 @@ def improve(
         store.check_new_folder(folder, overwrite)
     members = range(seed, seed + seeds)
     if settings is not None or not hasattr(model, "compiled"):
+        if unlabeled is not None or auxiliary is not None:
+            raise InputError("a function has no layers to pretrain.", "Leave unlabeled and auxiliary out.")
         from goodfit.api.improving_function import improve_function
 
         return improve_function(
@@ -180,6 +189,7 @@ def improve(
     proof = proof_of(
         model,
         (x, y),
+        (unlabeled, auxiliary),
         validation_data,
         validation_split,
         metric,
@@ -258,6 +268,7 @@ def about_ladder(proof: Proof, ladder: Ladder) -> dict[str, Any]:
 def proof_of(
     model: Any,
     data: tuple[Any, Any],
+    beside: tuple[Any, Any],
     validation_data: Any,
     validation_split: float,
     metric: Any,
@@ -295,6 +306,7 @@ def proof_of(
     rows = structures.count(y)
     if structures.count(x) != rows:
         raise InputError(f"x has {structures.count(x)} rows and y has {rows}.", "Give a target for each row.")
+    unlabeled, auxiliary = rows_beside(x, *beside)
     if validation_data is not None:
         held = tuple(_arrays(part, f"validation {name}") for part, name in zip(validation_data, "xy", strict=False))
         whole = Rows(
@@ -303,13 +315,14 @@ def proof_of(
         design: Design = "rows"
     else:
         whole, design = Rows(x, y, _repeated(rows, validation_split)), "splits"
+    whole.unlabeled, whole.auxiliary = unlabeled, auxiliary
     few = whole.divide(0).train[:2]
     from goodfit.training.endpoint import endpoint_of
 
     given = structures.take(y, few)
     predicted = structures.each(model(structures.take(x, few), training=False), np.asarray)
     endpoint = endpoint_of(own.recipe, metric, given, predicted)
-    known = fingerprint({"x": whole.x, "y": whole.y})
+    known = fingerprint({"x": whole.x, "y": whole.y, **named_rows(unlabeled, auxiliary)})
     about = {"data": known, "endpoint": endpoint.name, "design": design, "weights": own.recipe.initial_weights}
     if design == "splits":
         about["validation_split"] = validation_split

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from goodfit import checks
-from goodfit.api.changes import allowed, unasked
+from goodfit.api.changes import allowed, check_rows, unasked
 from goodfit.api.fingerprints import canonical
 from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
@@ -117,22 +117,25 @@ class Proof:
         racing: bool = True,
     ) -> Ladder:
         """The ladder of this study."""
-        from goodfit.training import arms, edits
+        from goodfit.training import arm_pretraining, edits
 
+        check_rows(changes or (), self.rows.auxiliary is not None)
         self._listened = frozenset(seeds)
-        train_rows = len(self.rows.divide(seeds[0]).train)
         constant = self.chance(seeds)
         chance = math.inf if constant is None else float(np.nanmean(constant.losses))
         x, y = self._fitting_rows(seeds[0])
 
         def apply(recipe: Recipe, change: Change) -> Recipe:
             with self.own.scope():
-                return edits.apply(recipe, change, x=x, y=y)
+                after = edits.apply(recipe, change, x=x, y=y)
+            arm_pretraining.check(after, self.own, self.rows)
+            return after
 
         def proposals(diagnosis: Diagnosis, useless: Sequence[Change]) -> Sequence[Change]:
             if changes is not None:
                 return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), changes, tried=useless, unasked=None)
-            others = allowed(unasked(), self.own.recipe, apply)
+            unlabeled, auxiliary = (given is not None for given in (self.rows.unlabeled, self.rows.auxiliary))
+            others = allowed(unasked(unlabeled=unlabeled, auxiliary=auxiliary), self.own.recipe, apply)
             if most is None:
                 return propose(diagnosis, others, tried=useless)
             return propose(diagnosis, others, tried=useless, unasked=None)[:most]
@@ -149,7 +152,7 @@ class Proof:
             worst=WORST * chance,
             offset=OFFSET * chance if self.endpoint.non_negative and math.isfinite(chance) and chance > 0 else None,
             chance=self.chance,
-            cost=lambda recipe, count: arms.steps_at_most(recipe, train_rows, count),
+            cost=lambda recipe, count: self.rows.steps_at_most(recipe, seeds[:count]),
             budget=budget,
             rounds=rounds,
             racing=racing,

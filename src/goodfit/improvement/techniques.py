@@ -307,6 +307,53 @@ def unfreeze_in_stages(count: int | str = "all") -> Change:
     )
 
 
+def pretrain_autoencoder(epochs: int = 20, learning_rate: float = 1e-3) -> Change:
+    """Hidden layers that first learn to give their inputs back."""
+    return _pretrained(
+        "autoencoder",
+        {"epochs": epochs, "learning_rate": learning_rate},
+        "Where labels are few, layers can learn what rows look like from the rows alone (Hinton and Salakhutdinov "
+        "2006; Erhan et al. 2010).",
+        f"Let the hidden layers give back the training rows, and those without labels, for {epochs} epochs first.",
+    )
+
+
+def pretrain_denoising(noise: float = 0.5, epochs: int = 20, learning_rate: float = 1e-3) -> Change:
+    """Hidden layers that first learn to give back rows that noise has corrupted."""
+    return _pretrained(
+        "denoising",
+        {"epochs": epochs, "learning_rate": learning_rate, "noise": noise},
+        "What tells a row from the noise on it is what rows have in common, which copying them needs not find out "
+        "(Vincent et al. 2010).",
+        f"Let the hidden layers clean rows of noise, of {noise:g} standard deviations, for {epochs} epochs first.",
+    )
+
+
+def pretrain_auxiliary(epochs: int = 20, learning_rate: float = 1e-3) -> Change:
+    """Hidden layers that first learn another target."""
+    return _pretrained(
+        "auxiliary",
+        {"epochs": epochs, "learning_rate": learning_rate},
+        "What serves a related target of which there are more rows serves this one too (Yosinski et al. 2014).",
+        f"Let the hidden layers learn the auxiliary target for {epochs} epochs first.",
+    )
+
+
+def pretrain_triplet(epochs: int = 20, learning_rate: float = 1e-3) -> Change:
+    """Hidden layers that first learn to bring rows of a class together."""
+    return _pretrained(
+        "triplet",
+        {"epochs": epochs, "learning_rate": learning_rate},
+        "Layers that bring rows of a class together and keep classes apart leave little to the output layer (Schroff "
+        "et al. 2015).",
+        f"Let the hidden layers learn an embedding with the triplet loss for {epochs} epochs first.",
+    )
+
+
+def _pretrained(method: str, fields: dict[str, Any], reason: str, describe: str) -> Change:
+    return Change(f"pretrain-{method}", {"stages.pretrain": {"pretrain": method, **fields}}, reason, describe)
+
+
 def techniques() -> dict[str, Callable[[], Change]]:
     """Every technique by the name of its change.
 
@@ -320,7 +367,7 @@ def techniques() -> dict[str, Callable[[], Change]]:
         *(soft_threshold, faster_batch_normalization, clip_gradient_values),
         *(cosine_schedule, one_cycle_schedule, exponential_schedule, label_smoothing, max_norm, input_noise),
         *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient, unfreeze_top_layers, unfreeze_all_layers),
-        unfreeze_in_stages,
+        *(unfreeze_in_stages, pretrain_autoencoder, pretrain_denoising, pretrain_auxiliary, pretrain_triplet),
     )
     made: dict[str, Callable[[], Change]] = {make().name: make for make in plain}
     for name in BELONGS:

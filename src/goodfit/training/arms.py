@@ -18,23 +18,20 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from goodfit.errors import InputError
-from goodfit.training import edits, edits_frozen, members, stage_runs
-from goodfit.training.arm_parts import Features, Groups, Part, groups
+from goodfit.training import arm_pretraining, edits, edits_frozen, edits_pretrain, members, stage_runs
+from goodfit.training.arm_members import SplitProgram, Weights, kept_by_layer, starting_state
+from goodfit.training.arm_parts import Features, Part, groups
 from goodfit.training.keras_internals import build_for
 from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.members import Job
 from goodfit.training.own_model import OwnModel
-from goodfit.training.own_model import layers as weighted_layers
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.population import run_of
-from goodfit.training.programs import key_of, learning_rate_place
+from goodfit.training.programs import key_of
 from goodfit.training.recipes import compile_model
 from goodfit.values import Recipe, Report, Run, silent
 
 BLOCK_ROWS = 1024
-Weights = dict[str, list[np.ndarray]]
-"""Values of layers' variables, by the layer's path."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,18 +113,31 @@ class Rows:
         x: inputs, an array or a structure of them, rows first.
         y: targets, likewise.
         divide: how a seed divides them.
+        unlabeled: inputs of other rows, whose targets are not known: to pretrain on.
+        auxiliary: inputs of other rows, and another target of theirs: to pretrain on.
     """
 
     x: Any
     y: Any
     divide: Callable[[int], Division]
-    programs: dict[str, tuple[Part, _SplitProgram]] = field(default_factory=dict)
+    unlabeled: np.ndarray | None = None
+    auxiliary: tuple[np.ndarray, np.ndarray] | None = None
+    programs: dict[str, tuple[Part, members.EpochsProgram]] = field(default_factory=dict)
     features: Features = field(default_factory=Features)
 
     @property
     def count(self) -> int:
         """Number of rows."""
         return jax.tree.leaves(self.y)[0].shape[0]
+
+    def plain(self) -> Rows:
+        """The same without what was compiled and computed for them."""
+        return Rows(self.x, self.y, self.divide, self.unlabeled, self.auxiliary)
+
+    def steps_at_most(self, recipe: Recipe, seeds: Sequence[int]) -> int:
+        """Optimizer steps of a recipe on these seeds where none stops early, those that pretrain included."""
+        beside = [0 if part is None else len(part) for part in (self.unlabeled, (self.auxiliary or (None,))[0])]
+        return steps_at_most(recipe, len(self.divide(seeds[0]).train), len(seeds), *beside)
 
 
 def train(
@@ -162,25 +172,18 @@ def train(
         return _train(recipe, own, rows, tuple(int(seed) for seed in seeds), threads, at_once, signals, report, stage)
 
 
-def steps_at_most(recipe: Recipe, train_rows: int, seeds: int) -> int:
-    """Optimizer steps of a recipe on so many seeds where none stops early."""
-    return recipe.epochs * -(-train_rows // recipe.batch_size) * seeds
+def steps_at_most(recipe: Recipe, train_rows: int, seeds: int, unlabeled: int = 0, auxiliary: int = 0) -> int:
+    """Optimizer steps of a recipe on so many seeds where none stops early, those that pretrain included.
 
-
-class _SplitProgram(members.EpochsProgram):
-    """Epochs of members with divisions of their own: the order that is drawn tells each one's parts of the rows."""
-
-    def __init__(self, job: Job, sizes: tuple[int, int]) -> None:
-        super().__init__(job)
-        self.job = dataclasses.replace(self.job, ordered=False)
-        self.sizes = sizes
-
-    def _epoch(self, member: dict[str, Any], data: Any, order: Any, on: Any) -> Any:
-        train, stop = self.sizes
-        pool = data[0]
-        first = jax.tree.map(lambda a: a[order[:train]], pool)
-        second = jax.tree.map(lambda a: a[order[train : train + stop]], pool)
-        return super()._epoch(member, (first, second, None), None, on)
+    Args:
+        recipe: to be trained.
+        train_rows: of each seed.
+        seeds: how many.
+        unlabeled: rows that are there to pretrain on.
+        auxiliary: likewise, with another target.
+    """
+    before = edits_pretrain.steps_of(recipe, train_rows, unlabeled, auxiliary)
+    return (before + recipe.epochs * -(-train_rows // recipe.batch_size)) * seeds
 
 
 def _train(
@@ -198,6 +201,10 @@ def _train(
     stages = edits_frozen.stages_of(recipe)
     done: list[Trained] = []
     weights: list[Weights] = [{} for _ in seeds]
+    before = None
+    if edits_pretrain.pretraining_of(recipe) is not None:
+        before = arm_pretraining.pretrained(recipe, own, rows, seeds, threads, at_once, report, f"{stage}, pretraining")
+        weights = before.weights
     for number, one in enumerate(stages, start=1):
         name = stage if len(stages) == 1 else f"{stage}, stage {number} of {len(stages)}"
         asked = signals if len(stages) == 1 else 0
@@ -205,7 +212,8 @@ def _train(
         if done[-1].run.outcome == "interrupted":
             break
         if number < len(stages):
-            weights = _weights(one, own, done[-1])
+            built = own.build(one, seeds[0])
+            weights = kept_by_layer(built, done[-1].kept, done[-1].places, len(seeds))
     run = done[0].run if len(done) == 1 else stage_runs.joined([one.run for one in done])
     run = dataclasses.replace(
         run,
@@ -214,9 +222,11 @@ def _train(
             "engine": "compiled",
             "engine_reason": f"{len(seeds)} seeds in one program",
             "train_seconds": time.perf_counter() - began,
+            **({} if before is None else {"pretraining": before.told()}),
         },
     )
-    return dataclasses.replace(done[-1], run=run, recipe=recipe, steps=sum(one.steps for one in done))
+    steps = sum(one.steps for one in done) + (0 if before is None else before.steps)
+    return dataclasses.replace(done[-1], run=run, recipe=recipe, steps=steps)
 
 
 def _train_stage(
@@ -256,9 +266,9 @@ def _train_stage(
         recipe.early_stopping,
         plateau=recipe.plateau,
     )
-    compiled = shared[1] if shared is not None else _SplitProgram(job, sizes)
+    compiled = shared[1] if shared is not None else SplitProgram(job, sizes)
     rows.programs[key] = (part, compiled)
-    states = [_state(own.build(recipe, seed), w, part, recipe) for seed, w in zip(seeds, weights, strict=True)]
+    states = [starting_state(own.build(recipe, seed), w, part, recipe) for seed, w in zip(seeds, weights, strict=True)]
     draws = [_orders(seed, division) for seed, division in zip(seeds, divisions, strict=True)]
     first = jax.tree.map(lambda a: a[divisions[0].train], (x, y))
     sampled = sampling(template, first, recipe.batch_size, recipe.epochs, signals)
@@ -267,21 +277,6 @@ def _train_stage(
     steps = int(trained.ran.sum()) * -(-sizes[0] // recipe.batch_size)
     outputs = _in_own_units(recipe, _outputs(template, trained.kept, x))
     return Trained(run_of(trained, job, seeds), recipe, trained.kept, outputs, steps, part.places)
-
-
-def _weights(recipe: Recipe, own: OwnModel, trained: Trained) -> list[Weights]:
-    """What each seed's layers with kept variables hold after a stage, by the layer's path."""
-    model = own.build(recipe, trained.run.seeds[0])
-    kept = {
-        id(variable): value
-        for group, values in zip(groups(model, trained.places), trained.kept, strict=True)
-        for variable, value in zip(group, values, strict=True)
-    }
-    layers = [(path, layer) for path, layer in weighted_layers(model) if all(id(v) in kept for v in layer.weights)]
-    return [
-        {path: [kept[id(v)][member] for v in layer.weights] for path, layer in layers}
-        for member in range(len(trained.run.seeds))
-    ]
 
 
 def _target(recipe: Recipe, y: Any) -> Any:
@@ -294,27 +289,6 @@ def _target(recipe: Recipe, y: Any) -> Any:
 def _in_own_units(recipe: Recipe, outputs: Any) -> Any:
     scaling = recipe.preparation.get("standardize_target")
     return outputs * scaling["scale"] + scaling["mean"] if scaling else outputs
-
-
-def _state(model: keras.Model, weights: Weights, part: Part, recipe: Recipe) -> tuple[list[np.ndarray], ...]:
-    """A member before its first step: its own weights and random streams, a fresh optimizer at the recipe's rate."""
-    for path, layer in weighted_layers(model) if weights else ():
-        for variable, value in zip(layer.weights, weights.get(path, ()), strict=False):
-            variable.assign(value)
-    template = part.model
-    optimizer = [np.asarray(variable.value) for variable in template.optimizer.variables]
-    config = recipe.optimizer["config"]
-    rate = config.get("learning_rate")
-    if isinstance(rate, float) and recipe.schedule is None:
-        place = learning_rate_place(template.optimizer)  # the template may have been compiled for another rate
-        optimizer[place] = np.asarray(rate, optimizer[place].dtype)
-    mine: Groups = groups(model, part.places)
-    theirs = (template.trainable_variables, template.non_trainable_variables)
-    for group, other in zip(mine, theirs, strict=True):
-        if [v.shape for v in group] != [v.shape for v in other]:
-            raise InputError("rebuilt from its configuration, the model has other variables.", "Check its get_config.")
-    values = [[np.asarray(variable.value) for variable in group] for group in mine]
-    return (*values, optimizer, [np.asarray(variable.value) for variable in template.metrics_variables])
 
 
 def _orders(seed: int, division: Division) -> members.Draw:

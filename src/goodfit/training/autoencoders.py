@@ -104,6 +104,8 @@ def _stack(encoder: keras.Model) -> list[Any]:
     if not encoder.built:
         raise InputError(f"the encoder {encoder.name!r} has no weights yet.", "Begin it with keras.Input(shape).")
     layers = [layer for layer in encoder.layers if not isinstance(layer, keras.layers.InputLayer)]
+    if isinstance(encoder, keras.Sequential):  # one, however often Keras called its layers while they were added
+        return layers
     tensor = encoder.inputs[0] if len(encoder.inputs) == 1 else None
     for layer in layers:
         if isinstance(layer.input, (list, tuple, dict)) or layer.input is not tensor:

@@ -18,6 +18,7 @@ itself, `{"times": f}` multiplies what is there (whole numbers stay whole, 1 at 
 | `layers` | `{path or role: operations}`, see `edits_layers` |
 | `layers.unfreeze` | how many frozen layers with a kernel are trained too, counted from the output, or `"all"` |
 | `stages.unfreeze` | the same for the second half of the epochs only, at a tenth of the rate, see `edits_frozen` |
+| `stages.pretrain` | `{"pretrain": "autoencoder", "epochs": 20, …}`: a stage before all others, see `edits_pretrain` |
 | `preparation.mixup` | α: the training steps blend pairs of rows, see `edits_mixup` |
 | `preparation.standardize` | `True`: the inputs pass a Normalization of the training rows' mean and variance first |
 | `preparation.output_prior` | `True`: the output layer's bias starts at the mean, or at the classes' log odds |
@@ -35,7 +36,15 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import edits_frozen, edits_images, edits_layers, edits_mixup, edits_schedules, edits_shapes
+from goodfit.training import (
+    edits_frozen,
+    edits_images,
+    edits_layers,
+    edits_mixup,
+    edits_pretrain,
+    edits_schedules,
+    edits_shapes,
+)
 from goodfit.training.edits_graph import Entry, Graph, is_graph
 from goodfit.training.edits_layers import times
 from goodfit.training.recipes import build
@@ -127,6 +136,8 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
         return recipe.replace(model=unfrozen)
     if path == "stages.unfreeze":
         return edits_frozen.unfreeze_later(recipe, value)
+    if path == "stages.pretrain":
+        return edits_pretrain.pretrain_first(recipe, value)
     if path == "optimizer":
         return recipe.replace(optimizer=_optimizer(recipe.optimizer, value))
     if head == "optimizer":

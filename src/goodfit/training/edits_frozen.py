@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from goodfit.errors import InputError
+from goodfit.training import edits_pretrain
 from goodfit.training.edits_graph import Entry, Graph, is_graph
 from goodfit.training.edits_layers import has_kernel, trainable
 from goodfit.training.staged import LOWER
@@ -63,17 +64,20 @@ def unfreeze_later(recipe: Recipe, count: int | str) -> Recipe:
 
 
 def stages_of(recipe: Recipe) -> list[Recipe]:
-    """The recipe of each of a training's stages, its layers unfrozen as far as they are by then; itself where it has
-    none.
+    """The recipe of each of a training's stages on its task, its layers unfrozen as far as they are by then; itself
+    where it has none. A stage that pretrains is none of them, see `edits_pretrain`.
 
     Raises:
         InputError: a stage unfreezes nothing.
     """
     if not recipe.stages:
         return [recipe]
+    stages = [stage for stage in recipe.stages if "pretrain" not in stage]
+    if not stages:
+        return [recipe.replace(stages=())]
     parts = []
     model: Entry = copy.deepcopy(dict(recipe.model))
-    for stage in recipe.stages:
+    for stage in stages:
         if stage["unfreeze"] is not None:
             model = copy.deepcopy(model)
             unfreeze(model, stage["unfreeze"])
@@ -84,8 +88,14 @@ def stages_of(recipe: Recipe) -> list[Recipe]:
 
 
 def restaged(before: Recipe, after: Recipe) -> Recipe:
-    """A recipe with stages after an edit of its epochs or its learning rate: each stage's own follow."""
-    if not before.stages or after.stages != before.stages:
+    """A recipe with stages after an edit: those on its task follow its epochs and its learning rate.
+
+    Raises:
+        InputError: its learning rate is no number any more, or what it pretrains can't be cut off any more.
+    """
+    if edits_pretrain.pretraining_of(after) is not None and after.model != before.model:
+        edits_pretrain.lower_of(after)
+    if after.stages != before.stages or all("pretrain" in stage for stage in before.stages):
         return after
     old, new = (recipe.optimizer["config"].get("learning_rate") for recipe in (before, after))
     if after.schedule is not None or not isinstance(new, float):

@@ -40,7 +40,7 @@ class PortableTraining:
 
     def __init__(self, own: OwnModel, rows: Rows) -> None:
         self.own = own
-        self.rows = Rows(rows.x, rows.y, rows.divide)  # without the programs compiled here
+        self.rows = rows.plain()
         self.groups = os.cpu_count() or 1
         self.settings = _settings()
 
@@ -50,7 +50,7 @@ class PortableTraining:
         return arms.train(recipe, self.own, self.rows, seeds, threads=self.groups, at_once=1, signals=signals)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "rows": Rows(self.rows.x, self.rows.y, self.rows.divide)}
+        return {**self.__dict__, "rows": self.rows.plain()}
 
 
 def _settings() -> dict[str, Any]:

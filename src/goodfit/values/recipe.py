@@ -66,7 +66,8 @@ class Recipe:
         plateau: when the learning rate is lowered for want of progress; `None` is never.
         clipping: Keras's own arguments, such as `{"global_clipnorm": 1.0}`.
         preparation: what is done to the table before the network sees it, per column.
-        stages: trainings in turn, each with the layers it trains and its learning rate (freeze, then unfreeze).
+        stages: trainings in turn, each with the layers it trains and its learning rate (freeze, then unfreeze); a first
+            one with `pretrain` learns the lower layers from something else than the task.
         initial_weights: `"fresh"` (drawn by the model's initializers), `"sha256:…"`, the hash of given ones, or
             `"unknown"`.
         weights_file: where given weights lie.
