@@ -16,6 +16,7 @@ from goodfit.api.predictor import Predictor
 from goodfit.api.proving import Place, Proof, check_place
 from goodfit.api.result import TableStudy
 from goodfit.api.sources import source_path
+from goodfit.api.split_record import rows_of_parts
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Budget, Trials
 from goodfit.improvement.search import ROUNDS
@@ -135,13 +136,10 @@ def rows_of(
         InputError: the table is not there or has changed, or the run doesn't list its rows.
     """
     x, y = predictor.labelled(source_path(saved.about, table))
-    split = saved.run.provenance.get("split", {})
-    if "train" not in split:
-        raise InputError(
-            f"{run} doesn't list the rows that it was trained on, they are so many.",
-            "Train it again, with --improve.",
-        )
-    train, validation, test = (np.asarray(split[name], dtype=np.int64) for name in ("train", "validation", "test"))
+    found = rows_of_parts(saved.run.provenance.get("split", {}))
+    if found is None:
+        raise InputError(f"{run} doesn't say which rows it was trained on.", "Train it again, with --improve.")
+    train, validation, test = found
     if len(test) and test.max() >= len(x):  # rows of a table of their own, counted on from this one
         if saved.about.get("test_source"):
             more = predictor.labelled(saved.about["test_source"], known=False)

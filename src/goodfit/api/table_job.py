@@ -19,9 +19,10 @@ import numpy as np
 from goodfit.api.predictor import Predictor, TablePredictor
 from goodfit.api.result import FitResult, TableStudy
 from goodfit.api.sources import Source, is_folder
+from goodfit.api.split_record import split_record
 from goodfit.api.table_stages import MEASURED, check_sanity, look_once, stage, train_network
 from goodfit.errors import InputError, Interrupted
-from goodfit.values import Dataset, Progress, Report, Score, Trial, silent
+from goodfit.values import Progress, Report, Score, Trial, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from goodfit.improvement import Budget
 
 PACKAGES = ("goodfit", "keras", "jax", "numpy", "scikit-learn", "pandas")
-ROWS_LISTED = 20_000
-"""Rows whose place in the split is written out in a run's provenance; of a larger table the seed tells it."""
 
 
 def train(
@@ -227,7 +226,7 @@ def train(
             "versions": {package: metadata.version(package) for package in PACKAGES}
             | {"python": platform.python_version()},
             "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
-            "split": _split_record(dataset, seed),
+            "split": split_record(dataset, seed),
             "test_looks": looks,
             "seconds": clock.perf_counter() - began,
         }
@@ -316,14 +315,6 @@ def predict(
         frame.to_csv(partial, index=False, lineterminator="\n")
         partial.replace(out)
     return frame
-
-
-def _split_record(dataset: Dataset, seed: int) -> dict[str, Any]:
-    record: dict[str, Any] = {"how": dataset.split, "seed": seed}
-    if len(dataset.rows) <= ROWS_LISTED:
-        for part in ("train", "validation", "test"):
-            record[part] = dataset.rows[getattr(dataset, part)].tolist()
-    return record
 
 
 def _import_meanwhile(saved: bool) -> None:
