@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.extend import core
 
 from goodfit.training import member_signals, plateau, program
 from goodfit.training.member_signals import Samples, Sampling
@@ -120,7 +121,8 @@ def train(
     stop = threading.Event()
     tracks = [_Track(chunk, [states[i] for i in group], [draws[i] for i in group], stop) for group in groups]
     with ThreadPoolExecutor(at_once or len(tracks)) as pool:
-        tracks[0].advance()  # alone: compiles the program that all share
+        if compiled is None or compiled.ahead != len(groups[0]):
+            tracks[0].advance()  # alone: compiles the program that all share
         futures = [pool.submit(track.finish) for track in tracks]
         while True:
             try:
@@ -148,6 +150,7 @@ def compile_ahead(job: Job, state: Any, count: int, threads: int | None, compile
     size = len(_groups(count, threads)[0])
     chunk = _Chunk(dataclasses.replace(job, epochs=0), compiled, None)
     _Track(chunk, [state] * size, [lambda: np.zeros(0, np.int32)] * size, threading.Event()).advance()
+    compiled.ahead = size
 
 
 def _groups(members: int, threads: int | None) -> list[list[int]]:
@@ -184,6 +187,8 @@ class EpochsProgram:
         self.job = dataclasses.replace(job, data=None, validation=None, hidden=None)
         self.rate = None if job.plateau is None else plateau.place_of(job.model.optimizer)
         self.run = jax.jit(self._run)
+        self.ahead = 0
+        """Members of a group that it was compiled for ahead."""
 
     def _run(self, members: Any, data: Any, orders: Any, active: Any) -> Any:
         """Every member's next epochs; all arguments but the data and `active` have the members first."""
@@ -201,9 +206,9 @@ class EpochsProgram:
 
     def _epoch(self, member: dict[str, Any], data: Any, order: Any, on: Any) -> Any:
         job, stopping = self.job, self.job.stopping
-        rows, validation, hidden = data
 
-        def run(state: Any) -> Any:
+        def run(state: Any, data: Any, order: Any) -> Any:
+            rows, validation, hidden = data
             logs, state = program.train_epoch(job.model, state, rows, order if job.ordered else None, job.batch_size)
             for part, prefix in ((validation, "val_"), (hidden, "hidden_")):
                 if part is not None:
@@ -211,11 +216,18 @@ class EpochsProgram:
                     logs |= {prefix + name.removeprefix("val_"): value for name, value in more.items()}
             return logs, state
 
-        def rest(state: Any) -> Any:
-            return jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(run, state)[0]), state
+        jaxpr, shapes = jax.make_jaxpr(run, return_shape=True)(member["state"], data, order)  # traced once
 
-        running = on & ~member["stopped"]
-        logs, state = jax.lax.cond(running, run, rest, member["state"])
+        def go(state: Any) -> Any:
+            found = core.jaxpr_as_fun(jaxpr)(*jax.tree.leaves((state, data, order)))
+            return jax.tree.unflatten(jax.tree.structure(shapes), found)
+
+        def rest(state: Any) -> Any:
+            return jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), shapes[0]), state
+
+        # what is the same for all members is a real branch, also where members are batched
+        running = on if stopping is None else on & ~member["stopped"]
+        logs, state = jax.lax.cond(running, go, rest, member["state"])
         after = {**member, "state": state}
         if stopping is not None:
             watched = logs[stopping.monitor]

@@ -160,7 +160,7 @@ def compile_ahead(
     validation_batch_size: int | None = None,
     threads: int | None = None,
 ) -> None:
-    """Compile what `train` with the same arguments would compile, and keep it among the programs.
+    """Compile what `train` with the same arguments would compile, draw its initial weights, and keep both.
 
     Compiling uses one core for the most part, so that two recipes are compiled at a time in less time than in turn;
     whoever calls this from several threads holds `persistent_cache` around all of them.
@@ -180,6 +180,8 @@ def compile_ahead(
         size = validation_batch_size or recipe.batch_size
         job, compiled = _job(recipe, (x, y), validation, hidden, size, int(seeds[0]), programs)
         assert compiled is not None
+        for seed in seeds:
+            programs.weights(recipe, int(seed))
         state = _initial_state(programs.weights(recipe, int(seeds[0])), job.model, None)
         members.compile_ahead(job, state, len(seeds), threads, compiled)
 

@@ -13,17 +13,23 @@ from goodfit.training.recipes import build
 from goodfit.values import Recipe
 from goodfit.values._json import content_hash
 
+Weights = dict[tuple[str, int], tuple[list[np.ndarray], list[np.ndarray]]]
+"""Trainable and non-trainable variables before the first step, by the hash of the model's configuration and a seed."""
+
 
 class Programs:
     """What trainings of many recipes share: compiled programs, and initial weights.
 
     Recipes share a program where they differ only in learning rate, initializers, seed and epochs. Whoever made a
     `Programs` keeps it, with all that is in it; the size of the validation's batches is always the same.
+
+    Args:
+        weights: initial ones, shared with other `Programs`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Weights | None = None) -> None:
         self._programs: dict[str, tuple[keras.Model, EpochsProgram]] = {}
-        self._weights: dict[tuple[str, int], tuple[list[np.ndarray], list[np.ndarray]]] = {}
+        self._weights: Weights = {} if weights is None else weights
 
     def __len__(self) -> int:
         """How many programs there are."""
