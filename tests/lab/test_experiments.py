@@ -1,5 +1,6 @@
 """The lab: experiments are discovered, measured on populations, and written as JSON, PNG and one page."""
 
+import dataclasses
 import gzip
 import json
 import re
@@ -67,6 +68,34 @@ def test_arms_are_trained_once_and_read_in_the_unit_of_the_target(bench):
     np.testing.assert_array_equal(bench.score(first, at="best"), bench.curve(first, "test")[[0, 1], best])
 
 
+def test_equal_arms_share_a_training_and_programs_fit_any_table_of_their_shape(bench):
+    first, second = bench.dense((5,)), bench.dense((5,))
+    assert first == second
+    other = dataclasses.replace(bench.dataset, x=bench.dataset.x * 2)
+    arms = bench.train({"own": first}) | bench.train({"other": second}, dataset=other)
+    assert bench.train({"again": second})["again"].trained is arms["own"].trained
+    known = [programs.find(first) for programs in bench._programs.values()]
+    assert sum(found is not None for found in known) == 1
+    assert not np.allclose(bench.score(arms["own"]), bench.score(arms["other"]))
+
+
+def test_what_experiments_train_is_compiled_together():
+    bench = Bench(epochs=2, seeds=2)
+    bench.compile_ahead(running.choose(["underfit", "balanced", "small-sample"]))
+    assert not bench._arms
+    made = sum(map(len, bench._programs.values()))
+    assert made == 5  # 1 unit and 32-32; on few rows these and L2
+    for experiment in running.choose(["balanced", "small-sample"]):
+        running.measure(experiment, bench)
+    assert sum(map(len, bench._programs.values())) == made
+
+
+def test_steps_on_auto_mpg_have_one_size(bench):
+    assert len(bench.dataset.train) % data.STEP == 0
+    parts = [bench.dataset.train, bench.dataset.validation, bench.dataset.test]
+    assert sorted(np.concatenate(parts)) == list(range(397))
+
+
 def test_learning_rates_are_one_population(bench):
     arm = bench.train({"SGD": bench.dense((4,), optimizer="sgd")}, learning_rates=(0.01, 1e-6))["SGD"]
     curves = bench.curve(arm, "train")
@@ -81,7 +110,7 @@ def test_results_are_written(tmp_path):
     written = json.loads((tmp_path / "underfit.json").read_text())
     assert written["held"] in ("held", "partly", "did not hold", "undecided")
     assert written["seeds"] == 2
-    assert written["epochs"] == 2 * 3 * 3
+    assert written["epochs"] == 2 * 2 * 3  # 100 and 700 epochs of one unit, both capped, are one training
     assert set(written["recipes"]) == {"1 unit, 100 epochs", "1 unit, 700 epochs", "32-32, 100 epochs"}
     assert (tmp_path / "underfit.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "index.html").read_text()

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from goodfit.errors import InputError
 from goodfit.lab import data
 from goodfit.stats import Interval, paired_interval
-from goodfit.values import Dataset, Diagnosis, Recipe, Report, Run, silent
+from goodfit.values import Dataset, Diagnosis, Progress, Recipe, Report, Run, silent
 
 if TYPE_CHECKING:
+    from goodfit.lab.experiment import Experiment
     from goodfit.training.population import Population
-    from goodfit.training.programs import Programs
+    from goodfit.training.programs import Programs, Weights
 
 Part = Literal["train", "validation", "test"]
 EVALUATED = 512
@@ -74,7 +77,9 @@ class _Asked:
 
     def shape(self, seeds: tuple[int, ...]) -> tuple[Any, ...]:
         """Equal for trainings whose recipes may share a program."""
-        return id(self.dataset), len(self.rows), self.recipe.batch_size, len(self.members(seeds))
+        data = self.dataset
+        sizes = (len(part) for part in (self.rows, data.validation, data.test))
+        return data.task, data.x.shape[1:], *sizes, self.recipe.batch_size, len(self.members(seeds))
 
     def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of rows; a column for two classes, as Keras's cross-entropy takes them as a metric."""
@@ -116,6 +121,7 @@ class Bench:
         self.spent: list[tuple[str, Arm]] = []
         self._arms: dict[tuple[Any, ...], Arm] = {}
         self._programs: dict[tuple[Any, ...], Programs] = {}
+        self._weights: Weights = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -167,14 +173,8 @@ class Bench:
             learning_rates: further members: every seed with each of these rates, rates first; likewise.
             signals: samples of the layers' signals to take.
         """
-        held = self.dataset if dataset is None else dataset
-        asked = {}
-        for name, recipe in arms.items():
-            index = rows.get(name) if isinstance(rows, Mapping) else rows
-            rates = learning_rates.get(name) if isinstance(learning_rates, Mapping) else learning_rates
-            capped = recipe.replace(epochs=self.epochs(recipe.epochs))
-            asked[name] = _Asked(capped, held, held.train if index is None else index, tuple(rates or ()), signals)
-        self._compile([one for one in asked.values() if one.key(self.seeds) not in self._arms])
+        asked = self._asked(arms, rows, dataset, learning_rates, signals)
+        self._compile([(one, self.seeds) for one in asked.values() if one.key(self.seeds) not in self._arms])
         trained = {}
         for name, one in asked.items():
             key = one.key(self.seeds)
@@ -186,34 +186,66 @@ class Bench:
                 raise KeyboardInterrupt
         return trained
 
-    def _compile(self, asked: Sequence[_Asked]) -> None:
+    def compile_ahead(self, experiments: Sequence[Experiment]) -> None:
+        """Compile what experiments are to train, all of it together: two programs of one experiment fill no two cores.
+
+        Args:
+            experiments: each is rehearsed up to its first training.
+        """
+        self._compile(pair for experiment in experiments for pair in self._rehearsed(experiment))
+
+    def _rehearsed(self, experiment: Experiment) -> list[tuple[_Asked, tuple[int, ...]]]:
+        rehearsal = _Rehearsal(self, experiment.seeds)
+        with contextlib.suppress(_Rehearsed, InputError):  # what is wrong is said when it is run
+            experiment.measure(rehearsal)
+        return [(one, rehearsal.seeds) for one in rehearsal.wanted]
+
+    def _asked(
+        self,
+        arms: Mapping[str, Recipe],
+        rows: Mapping[str, np.ndarray] | np.ndarray | None,
+        dataset: Dataset | None,
+        learning_rates: Mapping[str, Sequence[float]] | Sequence[float] | None,
+        signals: bool | int,
+    ) -> dict[str, _Asked]:
+        """What `train` is asked for, arm by arm."""
+        held = self.dataset if dataset is None else dataset
+        asked = {}
+        for name, recipe in arms.items():
+            index = rows.get(name) if isinstance(rows, Mapping) else rows
+            rates = learning_rates.get(name) if isinstance(learning_rates, Mapping) else learning_rates
+            capped = recipe.replace(epochs=self.epochs(recipe.epochs))
+            asked[name] = _Asked(capped, held, held.train if index is None else index, tuple(rates or ()), signals)
+        return asked
+
+    def _compile(self, asked: Iterable[tuple[_Asked, tuple[int, ...]]]) -> None:
         """Compile the programs of trainings that don't share one with an earlier one, one per core at a time."""
         from goodfit.training import population
         from goodfit.training.persistent_cache import persistent_cache
         from goodfit.training.programs import key_of
 
-        fresh = {(one.shape(self.seeds), key_of(one.recipe)): one for one in asked}
-        waiting = [
-            partial(
-                population.compile_ahead,
-                one.recipe,
-                *one.data,
-                one.members(self.seeds),
-                self._shared(one),
-                hidden=one.part(one.dataset.test),
-                validation_batch_size=EVALUATED,
-            )
-            for one in fresh.values()
-            if self._shared(one).find(one.recipe) is None
-        ]
+        futures: dict[tuple[Any, ...], Future[None]] = {}
         with persistent_cache(), ThreadPoolExecutor(os.cpu_count()) as pool:
-            for future in [pool.submit(task) for task in waiting]:
+            for one, seeds in asked:
+                key, shared = (one.shape(seeds), key_of(one.recipe)), self._shared(one, seeds)
+                if key not in futures and shared.find(one.recipe) is None:
+                    futures[key] = pool.submit(
+                        population.compile_ahead,
+                        one.recipe,
+                        *one.data,
+                        one.members(seeds),
+                        shared,
+                        hidden=one.part(one.dataset.test),
+                        validation_batch_size=EVALUATED,
+                    )
+            for done, future in enumerate(futures.values()):
+                self.report(Progress(self.stage, "compiling", done=done, total=len(futures)))
                 future.result()
 
-    def _shared(self, one: _Asked) -> Programs:
+    def _shared(self, one: _Asked, seeds: tuple[int, ...]) -> Programs:
         from goodfit.training.programs import Programs
 
-        return self._programs.setdefault(one.shape(self.seeds), Programs())
+        return self._programs.setdefault(one.shape(seeds), Programs(self._weights))
 
     def _trained(self, name: str, one: _Asked) -> Arm:
         from goodfit.training import population
@@ -226,7 +258,7 @@ class Bench:
             learning_rates=[rate for rate in one.rates for _ in self.seeds] or None,
             hidden=one.part(one.dataset.test),
             validation_batch_size=EVALUATED,
-            programs=self._shared(one),
+            programs=self._shared(one, self.seeds),
             signals=one.signals,
             report=self.report,
             stage=self.stage,
@@ -237,7 +269,8 @@ class Bench:
         """What `score` reads after each epoch, shape (seeds, epochs), without penalties."""
         run = arm.run if isinstance(arm, Arm) else arm
         assert run.recipe is not None
-        values = run.curves[_PREFIX[part] + str(run.recipe.loss)]
+        plain = _PREFIX[part] + str(run.recipe.loss)
+        values = run.curves[plain if plain in run.curves else _PREFIX[part] + "loss"]
         if run.recipe.loss != "mean_squared_error":
             return values
         scale = self.dataset.target_scale if self.regression else 1.0
@@ -282,6 +315,32 @@ class Bench:
 
         run = dataclasses.replace(arm.run, task=self.dataset.task, measurements=dict(self.references), name=arm.name)
         return checks.diagnose(run, self.dataset)
+
+
+class _Rehearsed(Exception):
+    """An experiment has come to its first training."""
+
+
+class _Rehearsal(Bench):
+    """Trains nothing, and keeps what was to be trained first."""
+
+    def __init__(self, bench: Bench, seeds: int) -> None:
+        self.__dict__.update(bench.__dict__)
+        self.default_seeds = seeds
+        self.wanted: list[_Asked] = []
+
+    def train(
+        self,
+        arms: Mapping[str, Recipe],
+        *,
+        rows: Mapping[str, np.ndarray] | np.ndarray | None = None,
+        dataset: Dataset | None = None,
+        learning_rates: Mapping[str, Sequence[float]] | Sequence[float] | None = None,
+        signals: bool | int = False,
+    ) -> dict[str, Arm]:
+        """Keep what is asked for."""
+        self.wanted = list(self._asked(arms, rows, dataset, learning_rates, signals).values())
+        raise _Rehearsed
 
 
 def interval(before: np.ndarray, after: np.ndarray) -> Interval:

@@ -62,6 +62,7 @@ class Experiment:
         measure: runs it.
         seeds: members of each arm where no number is asked for.
         about: what is trained, one sentence.
+        ahead: whether it begins with `Bench.train`, so that its programs can be compiled together with others'.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Experiment:
     measure: Callable[[Bench], Result]
     about: str
     seeds: int = 8
+    ahead: bool = True
 
 
 def experiments() -> tuple[Experiment, ...]:

@@ -51,7 +51,7 @@ def dense(
         early_stopping: when to stop before that.
 
     Returns:
-        a portable recipe whose metrics hold the loss without penalties.
+        a portable recipe whose metrics hold the loss without penalties, where it has some, and the accuracy of classes.
     """
     import keras
 
@@ -87,16 +87,27 @@ def dense(
     layers.append(keras.layers.Dense(outputs, end, name="output", **penalty))
     given: Any = keras.optimizers.Adam(0.001) if optimizer is None else keras.optimizers.get(optimizer)
     rest: Any = keras.optimizers.serialize(given)
+    rest["config"]["name"] = str(rest["class_name"]).lower()  # Keras counts names on: equal recipes are to be equal
     return Recipe(
-        model=serialize(keras.Sequential(layers, name="network")),
+        model=serialize(_chained(layers)),
         optimizer=rest,
         loss=loss,
-        metrics=(loss, "mean_absolute_error" if dataset.task == "regression" else "accuracy"),
+        metrics=((loss,) if penalty else ()) + (() if dataset.task == "regression" else ("accuracy",)),
         batch_size=batch_size,
         epochs=epochs,
         clipping=clipping or {},
         early_stopping=early_stopping,
     )
+
+
+def _chained(layers: Sequence[Any]) -> Any:
+    """Layers one after the other as a functional model: Keras builds a Sequential anew for each layer that it reads."""
+    import keras
+
+    outputs = layers[0]
+    for layer in layers[1:]:
+        outputs = layer(outputs)
+    return keras.Model(layers[0], outputs, name="network")
 
 
 def head(dataset: Dataset) -> tuple[str, int, str]:

@@ -28,21 +28,21 @@ def capped(epochs: int) -> str:
     return f"No arm was trained for more than {epochs} epochs; {what}."
 
 
-def page(results: Mapping[Experiment, Result], bench: Bench) -> str:
+def page(results: Mapping[Experiment, Result], bench: Bench, pictures: Mapping[str, bytes]) -> str:
     """All results as one HTML page that loads nothing from anywhere.
 
     Args:
         results: of each experiment.
         bench: where they were measured.
+        pictures: PNG of each experiment's figure, by its name; empty where it has none.
 
     Returns:
         the page.
     """
-    from goodfit.plots.chart import png
     from goodfit.plots.palette import DARK, LIGHT
 
     entries = [
-        (experiment, result, base64.b64encode(png(result.charts, dpi=80)).decode() if result.charts else "")
+        (experiment, result, base64.b64encode(pictures[experiment.name]).decode())
         for experiment, result in results.items()
     ]
     on_table = any(experiment.data == "table" for experiment in results)

@@ -10,6 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -97,29 +98,28 @@ def run(
         _ = bench.dataset  # a fault of the table is said before anything is trained
     folder = None if out is None else _folder(Path(out))
     results: dict[str, Result] = {}
-    for experiment in chosen:
-        report(Progress(experiment.name, text=experiment.question))
-        try:
-            results[experiment.name] = measure(experiment, bench)
-        except InputError as problem:
-            if names or data is not None:
-                raise
-            report(Progress(experiment.name, text=f"left out: {problem}", finished=True))  # its data are not here
-            continue
-        if folder is not None:
-            write(experiment, results[experiment.name], folder)
-        report(
-            Progress(
-                experiment.name,
-                text=f"{results[experiment.name].held}: {results[experiment.name].finding}",
-                finished=True,
-            )
-        )
+    drawn: dict[str, Future[bytes]] = {}
+    bench.compile_ahead([experiment for experiment in chosen if experiment.data == "table" and experiment.ahead])
+    with ThreadPoolExecutor(1) as pool:  # an experiment is drawn while the next one is trained
+        for experiment in chosen:
+            report(Progress(experiment.name, text=experiment.question))
+            try:
+                found = measure(experiment, bench)
+            except InputError as problem:
+                if names or data is not None:
+                    raise
+                report(Progress(experiment.name, text=f"left out: {problem}", finished=True))  # its data are not here
+                continue
+            results[experiment.name] = found
+            if folder is not None:
+                drawn[experiment.name] = pool.submit(write, experiment, found, folder)
+            report(Progress(experiment.name, text=f"{found.held}: {found.finding}", finished=True))
     if folder is not None:
         from goodfit.lab.page import page
 
         named = {experiment: results[experiment.name] for experiment in chosen if experiment.name in results}
-        (folder / "index.html").write_text(page(named, bench), encoding="utf-8")
+        pictures = {name: picture.result() for name, picture in drawn.items()}
+        (folder / "index.html").write_text(page(named, bench, pictures), encoding="utf-8")
     return results
 
 
@@ -129,12 +129,12 @@ def measure(experiment: Experiment, bench: Bench) -> Result:
     bench.default_seeds, bench.stage = experiment.seeds, experiment.name
     bench.spent.clear()
     found = experiment.measure(bench)
-    arms = dict(bench.spent)
+    trained = dict(bench.spent)  # each arm once, also where two names stand for the same
     return dataclasses.replace(
         found,
-        recipes={arm.name: arm.recipe.to_dict() for arm in arms.values()},
+        recipes={arm.name: arm.recipe.to_dict() for _, arm in bench.spent},
         seeds=len(bench.seeds),
-        epochs=found.epochs + sum(arm.epochs for arm in arms.values()),
+        epochs=found.epochs + sum(arm.epochs for arm in trained.values()),
         seconds=time.perf_counter() - began,
     )
 
@@ -143,6 +143,7 @@ def as_json(experiment: Experiment, result: Result) -> str:
     """An experiment and its result as JSON; numbers that are none stand as text."""
     fields = dataclasses.asdict(experiment)
     fields.pop("measure")
+    fields.pop("ahead")
     data = {
         **fields,
         **{key: value for key, value in dataclasses.asdict(result).items() if key != "charts"},
@@ -153,13 +154,15 @@ def as_json(experiment: Experiment, result: Result) -> str:
     return json.dumps(_plain(data), indent=1, ensure_ascii=False) + "\n"
 
 
-def write(experiment: Experiment, result: Result, folder: Path) -> None:
-    """Write `<name>.json` and `<name>.png` into a folder that is there."""
+def write(experiment: Experiment, result: Result, folder: Path) -> bytes:
+    """Write `<name>.json` and `<name>.png` into a folder that is there; the picture, or nothing where there is none."""
     from goodfit.plots.chart import png
 
     (folder / f"{experiment.name}.json").write_text(as_json(experiment, result), encoding="utf-8")
-    if result.charts:
-        (folder / f"{experiment.name}.png").write_bytes(png(result.charts))
+    picture = png(result.charts) if result.charts else b""
+    if picture:
+        (folder / f"{experiment.name}.png").write_bytes(picture)
+    return picture
 
 
 def _folder(path: Path) -> Path:
