@@ -110,8 +110,8 @@ def compare(
     rows anew, rows judge for several seeds, and it is the second part that says what they share; the corrected
     resampled t-test (Nadeau and Bengio 2003, eq. 9) takes that share to be the judging rows' among all, whatever the
     seeds alone scatter, and finds far less at the same rate of wrong claims (`tests/improvement/test_compare.py` has
-    both side by side). The rows that train are taken as they are: it is these that the model is trained on in the end. Of `seeds`,
-    it is Student's paired t-test.
+    both side by side). The rows that train are taken as they are: it is these that the model is trained on in the end.
+    Of `seeds`, it is Student's paired t-test.
 
     Args:
         before: an arm.

@@ -354,6 +354,27 @@ def _pretrained(method: str, fields: dict[str, Any], reason: str, describe: str)
     return Change(f"pretrain-{method}", {"stages.pretrain": {"pretrain": method, **fields}}, reason, describe)
 
 
+def default_network() -> Change:
+    """goodfit's own first network for such rows in place of the model's hidden layers."""
+    return Change(
+        "default-network",
+        {"network": "default"},
+        "What is known to serve on many tables or images shows what this architecture costs or brings.",
+        "Put the network that goodfit.train begins with in place of the hidden layers.",
+    )
+
+
+def pretrained_network(name: str = "MobileNetV2") -> Change:
+    """A network trained on ImageNet, frozen, in place of the model's hidden layers; its weights must be installed."""
+    return Change(
+        "pretrained-network",
+        {"network": {"pretrained": name}},
+        "Features learned on a million photographs serve other images too, above all where these are few (Yosinski et "
+        "al. 2014).",
+        f"Put {name}, frozen, with its ImageNet weights in place of the hidden layers; train the output layer on it.",
+    )
+
+
 def techniques() -> dict[str, Callable[[], Change]]:
     """Every technique by the name of its change.
 
@@ -367,6 +388,7 @@ def techniques() -> dict[str, Callable[[], Change]]:
         *(soft_threshold, faster_batch_normalization, clip_gradient_values),
         *(cosine_schedule, one_cycle_schedule, exponential_schedule, label_smoothing, max_norm, input_noise),
         *(input_dropout, last_layer_dropout, add_l1, clip_each_gradient, unfreeze_top_layers, unfreeze_all_layers),
+        *(default_network, pretrained_network),
         *(unfreeze_in_stages, pretrain_autoencoder, pretrain_denoising, pretrain_auxiliary, pretrain_triplet),
     )
     made: dict[str, Callable[[], Change]] = {make().name: make for make in plain}

@@ -102,7 +102,9 @@ def _mending(study: Study) -> str:
     if words.TONES[study.diagnosis.verdict] not in ("attention", "bad") or ladder.searched(study) or not study.folder:
         return ""
     about = study.about
-    if about.get("source") not in ("DataFrame", "array") and {"train", "packed"} & set(study.run.provenance.get("split", {})):
+    if about.get("source") not in ("DataFrame", "array") and {"train", "packed"} & set(
+        study.run.provenance.get("split", {})
+    ):
         return f"goodfit improve {shlex.quote(study.folder)}"
     return f"{about['command']} --improve --overwrite" if about.get("command") else ""
 

@@ -12,6 +12,7 @@ import numpy as np
 from goodfit.training import frozen_features
 from goodfit.training.own_model import OwnModel
 from goodfit.training.own_model import layers as weighted_layers
+from goodfit.training.pretrained_networks import PRETRAINED
 from goodfit.training.recipes import serialize
 from goodfit.values._json import content_hash
 
@@ -92,5 +93,7 @@ class Features:
 
 
 def _same_for_all(path: str, layer: Any, own: OwnModel) -> bool:
+    if path.startswith(PRETRAINED):
+        return True
     given = own.given.get(path)
     return given is not None and [np.shape(value) for value in given] == [tuple(v.shape) for v in layer.weights]

@@ -36,6 +36,7 @@ def set_numpy_state(model: keras.Model, state: Sequence[Sequence[np.ndarray]]) -
     for group, values in zip(program.variables(model), state, strict=True):
         for variable, value in zip(group, values, strict=True):
             variable.assign(value.astype(variable.dtype))  # the states of random streams differ in their sign alone
+    keras_internals.settle(model)
 
 
 class Link:

@@ -15,6 +15,7 @@ itself, `{"times": f}` multiplies what is there (whole numbers stay whole, 1 at 
 | `clipping` | `{"global_clipnorm": 1.0}`, or `{}` |
 | `loss`, `metrics` | as Keras serializes them |
 | `loss.label_smoothing` | the share of the label that is spread over all classes |
+| `network` | `"default"` or `{"pretrained": name}`: another in place of the hidden layers, see `edits_architecture` |
 | `layers` | `{path or role: operations}`, see `edits_layers` |
 | `layers.unfreeze` | how many frozen layers with a kernel are trained too, counted from the output, or `"all"` |
 | `stages.unfreeze` | the same for the second half of the epochs only, at a tenth of the rate, see `edits_frozen` |
@@ -37,6 +38,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import (
+    edits_architecture,
     edits_frozen,
     edits_images,
     edits_layers,
@@ -130,6 +132,8 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
             edits_layers.edit(model, selector, operations)
         edits_shapes.fit_nested(model)
         return recipe.replace(model=model)
+    if path == "network":
+        return edits_architecture.replaced(recipe, value, x)
     if path == "layers.unfreeze":
         unfrozen: Entry = copy.deepcopy(dict(recipe.model))
         edits_frozen.unfreeze(unfrozen, value)

@@ -451,6 +451,14 @@ def all_layers(model: keras.Model) -> list[Any]:
     return list(model._flatten_layers())
 
 
+def settle(model: Any) -> None:
+    """After values were assigned to a model's variables: an adapted Normalization computes with copies of its mean and
+    variance, which neither `assign` nor `set_weights` renews."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
 def compile_arguments(model: keras.Model) -> list[Any]:
     """What the model was compiled with, each loss, metric and setting by itself."""
     from keras.src import tree

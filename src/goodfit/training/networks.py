@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -48,7 +49,6 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     rows = len(dataset.train)
     features = dataset.x.shape[1]
     decay = 0.3 if dataset.task == "regression" else 1.0
-    units = 128 if rows < 10_000 else 256
     batch_size = int(np.clip(2 ** round(math.log2(max(rows / 16, 1))), 8, 256))
     steps = math.ceil(rows / batch_size)
     if epochs is None:
@@ -59,10 +59,7 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     model = keras.Sequential(
         [
             keras.Input((features,), name="inputs"),
-            keras.layers.Dense(units, "silu", kernel_initializer="he_normal", name="hidden_1"),
-            keras.layers.Dropout(0.3, name="dropout_1"),
-            keras.layers.Dense(units, "silu", kernel_initializer="he_normal", name="hidden_2"),
-            keras.layers.Dropout(0.3, name="dropout_2"),
+            *hidden_layers(rows),
             keras.layers.Dense(
                 outputs,
                 activation,
@@ -83,6 +80,17 @@ def mlp(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
         early_stopping=EarlyStopping(patience=max(10, epochs // 20)),
         seed=seed,
     )
+
+
+def hidden_layers(rows: int) -> list[Any]:
+    """The hidden layers of `mlp` for so many training rows."""
+    units = 128 if rows < 10_000 else 256
+    return [
+        keras.layers.Dense(units, "silu", kernel_initializer="he_normal", name="hidden_1"),
+        keras.layers.Dropout(0.3, name="dropout_1"),
+        keras.layers.Dense(units, "silu", kernel_initializer="he_normal", name="hidden_2"),
+        keras.layers.Dropout(0.3, name="dropout_2"),
+    ]
 
 
 def cnn(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe:
@@ -109,25 +117,9 @@ def cnn(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
     layers: list[Any] = [keras.Input((height, width, channels), name="images")]
     if rows < AUGMENTED_BELOW and min(height, width) >= 12:
         layers.append(RandomShift(1 / 12, name="shift"))
-    strides = 2 if max(height, width) > HALVED_FROM else 1
-    filters, before, work = FILTERS, channels, 0.0
-    for place in range(1, MOST_CONVOLUTIONS + 1):
-        height, width = -(-height // strides), -(-width // strides)
-        work += height * width * 9 * before * filters
-        layers.append(
-            keras.layers.Conv2D(
-                filters, 3, strides, "same", activation="silu", kernel_initializer="he_normal", name=f"conv_{place}"
-            )
-        )
-        if max(height, width) > SMALLEST:
-            layers.append(keras.layers.MaxPooling2D(2, padding="same", name=f"pool_{place}"))
-            height, width = -(-height // 2), -(-width // 2)
-        elif place > 1:
-            break
-        strides, before, filters = 1, filters, min(2 * filters, MOST_FILTERS)
+    body, work = convolutions((height, width, channels))
     layers += [
-        keras.layers.Flatten(name="flatten"),
-        keras.layers.Dropout(0.5, name="dropout"),
+        *body,
         keras.layers.Dense(outputs, activation, kernel_initializer=small, bias_initializer=bias, name="output"),
     ]
     if epochs is None:
@@ -143,6 +135,34 @@ def cnn(dataset: Dataset, *, epochs: int | None = None, seed: int = 0) -> Recipe
         early_stopping=EarlyStopping(patience=max(8, epochs // 10)),
         seed=seed,
     )
+
+
+def convolutions(shape: Sequence[int]) -> tuple[list[Any], float]:
+    """The layers of `cnn` between its input and its output layer, and the multiplications of one image in them.
+
+    Args:
+        shape: height, width and channels of an image.
+    """
+    height, width, before = shape
+    strides = 2 if max(height, width) > HALVED_FROM else 1
+    filters, work = FILTERS, 0.0
+    layers: list[Any] = []
+    for place in range(1, MOST_CONVOLUTIONS + 1):
+        height, width = -(-height // strides), -(-width // strides)
+        work += height * width * 9 * before * filters
+        layers.append(
+            keras.layers.Conv2D(
+                filters, 3, strides, "same", activation="silu", kernel_initializer="he_normal", name=f"conv_{place}"
+            )
+        )
+        if max(height, width) > SMALLEST:
+            layers.append(keras.layers.MaxPooling2D(2, padding="same", name=f"pool_{place}"))
+            height, width = -(-height // 2), -(-width // 2)
+        elif place > 1:
+            break
+        strides, before, filters = 1, filters, min(2 * filters, MOST_FILTERS)
+    layers += [keras.layers.Flatten(name="flatten"), keras.layers.Dropout(0.5, name="dropout")]
+    return layers, work
 
 
 def _head(dataset: Dataset) -> tuple[str, tuple[str, ...], int, str, Any]:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import keras_internals
+from goodfit.training import keras_internals, pretrained_networks
 from goodfit.training.recipes import build, derive_seed, serialize
 from goodfit.values import EarlyStopping, Plateau, Recipe
 from goodfit.values._json import plain
@@ -57,12 +57,14 @@ class OwnModel:
                     model(self.sample, training=False)
         finally:
             random.setstate(state)
+        pretrained_networks.carry_weights(model)
         if self.given:
             for path, layer in layers(model):
                 values = self.given.get(path)
                 if values is not None and [v.shape for v in layer.weights] == [v.shape for v in values]:
                     for variable, value in zip(layer.weights, values, strict=True):
                         variable.assign(value)
+            keras_internals.settle(model)
         return model
 
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from goodfit.training import members
-from goodfit.training.keras_internals import build_for
+from goodfit.training.keras_internals import build_for, settle
 from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.members import Job
 from goodfit.training.persistent_cache import persistent_cache
@@ -58,6 +58,7 @@ class Population:
         """One member as a compiled Keras model of its own with the weights that were kept."""
         model = compile_model(build(self.recipe, self.run.seeds[member]), self.recipe)
         model.set_weights([values[member] for values in self.weights])
+        settle(model)
         model.optimizer.build(model.trainable_variables)  # fresh: its state at the kept epoch is not kept
         return model
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from goodfit.errors import InputError
+from goodfit.training.keras_internals import settle
 from goodfit.values import Recipe
 
 _FROM_EDIT = re.compile(r"(.*_(?:after|before|of)_|standardize_)?(.*?)((?:_again_\d+)*)", re.DOTALL)
@@ -155,6 +156,7 @@ def redraw(model: keras.Model, seed: int) -> keras.Model:
         for variable, other in zip(group, theirs, strict=True):
             if id(variable) in carried:
                 other.assign(variable.value)
+    settle(twin)
     return twin
 
 

@@ -128,6 +128,7 @@ def _whole(model: keras.Model, input_shape: Sequence[int | None] | None) -> kera
         inputs = keras.Input(tuple(input_shape))
         outputs = twin(inputs)
         twin.set_weights(model.get_weights())
+        keras_internals.settle(twin)
     except Exception as problem:
         raise InputError(
             f"the model {model.name!r} (class {type(model).__name__}) can't be cloned ({reason_of(problem)}).",
@@ -248,6 +249,7 @@ def _copy(graph: Any, base: keras.Model, kept: set[str] | None) -> None:
                     "Leave out input_shape, resize the inputs, or reuse only layers before it.",
                 )
             variable.assign(value)
+    keras_internals.settle(base)
 
 
 def _head(head: Any, rank: int, taken: set[str]) -> list[Any]:

@@ -95,6 +95,7 @@ def with_dropout_on(model: keras.Model, seed: int = 0) -> keras.Model:
     try:
         twin: Any = keras.saving.deserialize_keras_object(_switched_on(seeded(serialize(model), seed)))
         twin.set_weights(model.get_weights())
+        keras_internals.settle(twin)
     except InputError:
         raise
     except Exception as problem:

@@ -69,6 +69,7 @@ def _bare(subject: Subject, sample: Any) -> keras.Model:
     for layer in keras_internals.all_layers(twin):
         if layer.name in adapted:
             layer.set_weights(adapted[layer.name].get_weights())
+    keras_internals.settle(twin)
     return twin
 
 

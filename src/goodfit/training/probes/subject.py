@@ -170,6 +170,7 @@ def _copy(model: keras.Model) -> keras.Model:
         ) from problem
     if model.built and [v.shape for v in twin.weights] == [v.shape for v in model.weights]:
         twin.set_weights(model.get_weights())
+        keras_internals.settle(twin)
     return twin
 
 
