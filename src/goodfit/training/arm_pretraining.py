@@ -17,7 +17,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import edits_pretrain, members
-from goodfit.training.arm_members import Weights, kept_by_layer, starting_state
+from goodfit.training.arm_members import Weights, kept_by_layer
 from goodfit.training.arm_parts import Part
 from goodfit.training.autoencoders import mirrored
 from goodfit.training.edits_graph import Entry, name_of
@@ -143,7 +143,7 @@ def pretrained(
     job = Job(part.model, (made.x, made.y), None, batch, batch, made.recipe.epochs, None, visited=made.visited)
     program = compiled if compiled is not None else members.EpochsProgram(job)
     rows.programs[key] = (part, program)
-    states = [starting_state(own.build(made.recipe, seed), {}, part, made.recipe) for seed in seeds]
+    states = rows.starts.of(made.recipe, own, seeds, [{} for _ in seeds], part)
     trained = members.train(job, states, made.draws, threads, report, name, program, at_once=at_once)
     if trained.ran.shape[1] < job.epochs or not trained.ran.all():
         raise KeyboardInterrupt

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from goodfit.training import arm_pretraining, edits, edits_frozen, edits_pretrain, members, stage_runs
-from goodfit.training.arm_members import SplitProgram, Weights, kept_by_layer, starting_state
+from goodfit.training.arm_members import SplitProgram, Starts, Weights, kept_by_layer
 from goodfit.training.arm_parts import Features, Part, groups
 from goodfit.training.keras_internals import build_for
 from goodfit.training.member_signals import Sampling, sampling
@@ -124,6 +124,7 @@ class Rows:
     auxiliary: tuple[np.ndarray, np.ndarray] | None = None
     programs: dict[str, tuple[Part, members.EpochsProgram]] = field(default_factory=dict)
     features: Features = field(default_factory=Features)
+    starts: Starts = field(default_factory=Starts)
 
     @property
     def count(self) -> int:
@@ -268,7 +269,7 @@ def _train_stage(
     )
     compiled = shared[1] if shared is not None else SplitProgram(job, sizes)
     rows.programs[key] = (part, compiled)
-    states = [starting_state(own.build(recipe, seed), w, part, recipe) for seed, w in zip(seeds, weights, strict=True)]
+    states = rows.starts.of(recipe, own, seeds, weights, part)
     draws = [_orders(seed, division) for seed, division in zip(seeds, divisions, strict=True)]
     first = jax.tree.map(lambda a: a[divisions[0].train], (x, y))
     sampled = sampling(template, first, recipe.batch_size, recipe.epochs, signals)
