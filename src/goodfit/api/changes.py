@@ -9,9 +9,11 @@ from typing import Any
 from goodfit.checks import remedies
 from goodfit.errors import InputError
 from goodfit.improvement.techniques import (
+    default_network,
     pretrain_autoencoder,
     pretrain_auxiliary,
     pretrain_denoising,
+    pretrained_network,
     techniques,
     unfreeze_all_layers,
     unfreeze_in_stages,
@@ -65,6 +67,8 @@ def unasked(*, unlabeled: bool = False, auxiliary: bool = False) -> tuple[Change
         remedies.smaller_batches(),
         remedies.less_weight_decay(),
         remedies.more_epochs(),
+        default_network(),
+        pretrained_network(),  # of images, where its weights are installed
     )
 
 
