@@ -154,6 +154,13 @@ def test_a_rate_that_follows_a_schedule_is_not_lowered_too(parts: Any) -> None:
         goodfit.fit(model, *parts[:2], verbose=0, seeds=2, callbacks=[keras.callbacks.ReduceLROnPlateau("loss")])
 
 
+def test_the_rate_of_an_optimizer_that_scales_the_loss_is_the_inner_ones() -> None:
+    inner = keras.optimizers.Adam(0.25)
+    scaled = keras.optimizers.LossScaleOptimizer(inner)
+    scaled.build([keras.Variable(np.ones(2, "float32"))])
+    assert float(scaled.variables[plateau.place_of(scaled)]) == 0.25
+
+
 def test_it_is_a_change_whose_fields_can_be_changed() -> None:
     after = edits.apply(recipe_of(), techniques()["plateau-schedule"]())
     assert after.optimizer["config"]["learning_rate"] == pytest.approx(0.15)

@@ -17,7 +17,7 @@ from goodfit.training.arm_parts import Groups, Part, groups
 from goodfit.training.members import Job
 from goodfit.training.own_model import OwnModel
 from goodfit.training.own_model import layers as weighted_layers
-from goodfit.training.programs import learning_rate_place
+from goodfit.training.plateau import place_of
 from goodfit.values import Recipe
 from goodfit.values._json import content_hash
 
@@ -125,7 +125,7 @@ def starting_state(values: tuple[list[np.ndarray], ...], part: Part, recipe: Rec
     config = recipe.optimizer["config"]
     rate = config.get("learning_rate")
     if isinstance(rate, float) and recipe.schedule is None:
-        place = learning_rate_place(template.optimizer)  # the template may have been compiled for another rate
+        place = place_of(template.optimizer)  # the template may have been compiled for another rate
         optimizer[place] = np.asarray(rate, optimizer[place].dtype)
     return (*values, optimizer, [np.asarray(variable.value) for variable in template.metrics_variables])
 

@@ -21,28 +21,28 @@ CURVE = "learning_rate"
 
 
 def place_of(optimizer: Any) -> int:
-    """The place of the learning rate among an optimizer's variables.
+    """The place of the learning rate among an optimizer's variables; of the inner one's where it scales the loss.
 
     Args:
         optimizer: built.
 
     Raises:
-        InputError: it is no variable that could be lowered.
+        InputError: it is no variable.
 
     Example:
         >>> import keras
         >>> place_of(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 100)))
         Traceback (most recent call last):
-        goodfit.errors.InputError: the learning rate of SGD is no number of its own, which could be lowered on a ...
+        goodfit.errors.InputError: the learning rate of SGD is no number of its own: it can be neither set for a ...
     """
     rate = getattr(optimizer, "learning_rate", None)
     for place, variable in enumerate(optimizer.variables):
         if variable is rate:
             return place
     raise InputError(
-        f"the learning rate of {type(optimizer).__name__} is no number of its own, which could be lowered on a "
-        "plateau.",
-        "Give the optimizer a number in place of a schedule, or leave the plateau out.",
+        f"the learning rate of {type(optimizer).__name__} is no number of its own: it can be neither set for a member "
+        "nor lowered on a plateau.",
+        "Give the optimizer a number in place of a schedule.",
     )
 
 

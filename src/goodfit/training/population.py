@@ -18,7 +18,8 @@ from goodfit.training.keras_internals import build_for, settle
 from goodfit.training.member_signals import Sampling, sampling
 from goodfit.training.members import Job
 from goodfit.training.persistent_cache import persistent_cache
-from goodfit.training.programs import Programs, initial_weights, learning_rate_place
+from goodfit.training.plateau import place_of
+from goodfit.training.programs import Programs, initial_weights
 from goodfit.training.recipes import build, compile_model
 from goodfit.values import Outcome, Recipe, Report, Run, silent
 
@@ -277,7 +278,7 @@ def _initial_state(
     """The state of one member before its first step: its weights and random streams, a fresh optimizer."""
     optimizer = [np.asarray(variable.value) for variable in template.optimizer.variables]
     if learning_rate is not None:
-        place = learning_rate_place(template.optimizer)
+        place = place_of(template.optimizer)
         optimizer[place] = np.asarray(learning_rate, optimizer[place].dtype)
     return (*weights, optimizer, [np.asarray(variable.value) for variable in template.metrics_variables])
 

@@ -65,14 +65,6 @@ def initial_weights(recipe: Recipe, seed: int) -> tuple[list[np.ndarray], list[n
     return trainable, rest
 
 
-def learning_rate_place(optimizer: Any) -> int:
-    """The place of the learning rate among the optimizer's variables; `ValueError` where it follows a schedule."""
-    for place, variable in enumerate(optimizer.variables):
-        if variable.name == "learning_rate":
-            return place
-    raise ValueError(f"the learning rate of {type(optimizer).__name__} is no variable")
-
-
 def key_of(recipe: Recipe) -> str:
     """Equal for recipes that can share a program."""
     fields = recipe.replace(epochs=1, seed=0, model=_without_draws(recipe.model)).to_dict()
