@@ -37,7 +37,7 @@ def rows():
     return x, (x.sum(axis=1) > 0).astype("float32")
 
 
-ELSEWHERE = ("image-shifts", "image-flips", "faster-batch-normalization")
+ELSEWHERE = ("image-shifts", "image-flips", "faster-batch-normalization", "pretrained-network")
 """Techniques for what a table's plain network does not have."""
 
 
