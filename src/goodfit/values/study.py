@@ -56,8 +56,8 @@ class Score:
 class Comparison:
     """A change's effect on the endpoint, over paired seeds.
 
-    Means are taken on the scale that seeds are compared on, which for losses is logarithmic (`improvement.compare`), and
-    told in the endpoint's own unit: one seed that went astray weighs less than in a plain mean.
+    Means are taken on the scale that seeds are compared on, which for losses is logarithmic (`improvement.compare`),
+    and told in the endpoint's own unit: one seed that went astray weighs less than in a plain mean.
 
     Args:
         endpoint: what was compared; lower is better.
