@@ -142,9 +142,9 @@ class Study:
 
         It is the half of each seed's validation rows that judges whatever the training asks of the others.
         """
-        judge = [(seed, self.proof.rows.divide(seed).judge) for seeds in parts for seed in seeds]
+        judge = [self.proof.rows.divide(seed).judge for seeds in parts for seed in seeds]
         losses, chance = (
-            np.stack([made[place, rows] for place, (_, rows) in enumerate(judge)])
+            np.stack([made[place, rows] for place, rows in enumerate(judge)])
             for made in (
                 np.concatenate([self.proof.train(recipe, seeds).losses for seeds in parts]),
                 np.concatenate([self.proof.chance(seeds).losses for seeds in parts]),

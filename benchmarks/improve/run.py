@@ -69,7 +69,9 @@ def speed() -> None:
         found = tables.inspect(table, "mpg", drop=("name",) if "name" in table.frame else ())
         _, dataset = tables.prepare(table, found, tables.split(table, found))
         data = (dataset.x, dataset.y)
-        proof = proof_of(_network(data[0].shape[1]), data, None, 0.2, "loss", 32, 700, None, 0, None, silent)
+        proof = proof_of(
+            _network(data[0].shape[1]), data, (None, None), None, 0.2, "loss", 32, 700, None, 0, None, silent
+        )
         listed, _ = chosen(CHANGES)
         ladder = proof.search(range(8), budget=Budget(), changes=listed, most=None, rounds=1, racing=False)
         seconds = time.perf_counter() - began
@@ -114,7 +116,6 @@ def table() -> None:
         import repair
 
         lines += repair.lines(results["repair"])
-        lines += ["", *results.get("repair_notes", [])]
     if results.get("rivals"):
         import rivals
 
