@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from goodfit.checks import remedies
@@ -121,15 +121,16 @@ def check_rows(changes: Sequence[Change], auxiliary: bool) -> None:
             )
 
 
-def allowed(changes: Sequence[Change], recipe: Recipe, apply: Callable[[Recipe, Change], Recipe]) -> list[Change]:
+def allowed(changes: Sequence[Change], recipe: Recipe, apply: Callable[[Recipe, Change], Recipe]) -> Iterator[Change]:
     """Of changes that no finding asked for, those that a model allows: the others would only be noise.
+
+    Each is tried out only when it is asked for: that may build a large model.
 
     Args:
         changes: to choose from.
         recipe: of the model as it is.
         apply: makes a changed recipe; `InputError` where the model doesn't allow the change.
     """
-    fitting = []
     for change in changes:
         if change is ZERO_BIASES and not _biased(recipe.model):
             continue
@@ -137,8 +138,7 @@ def allowed(changes: Sequence[Change], recipe: Recipe, apply: Callable[[Recipe, 
             apply(recipe, change)
         except InputError:
             continue
-        fitting.append(change)
-    return fitting
+        yield change
 
 
 def _is_remedy(name: str, thing: Any) -> bool:

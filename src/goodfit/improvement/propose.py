@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from goodfit.values import Change, Diagnosis
 from goodfit.values._json import content_hash
@@ -12,7 +12,7 @@ UNASKED = 4
 
 
 def propose(
-    diagnosis: Diagnosis, others: Sequence[Change] = (), *, tried: Sequence[Change] = (), unasked: int | None = UNASKED
+    diagnosis: Diagnosis, others: Iterable[Change] = (), *, tried: Sequence[Change] = (), unasked: int | None = UNASKED
 ) -> tuple[Change, ...]:
     """The changes to try next, in the order of the gain that is expected of them.
 
@@ -43,7 +43,9 @@ def propose(
     for listed, most in ((asked, None), (others, unasked)):
         taken = 0
         for change in listed:
-            if not change.edits or edits_of(change) in known or (most is not None and taken >= most):
+            if most is not None and taken >= most:
+                break
+            if not change.edits or edits_of(change) in known:
                 continue
             known.add(edits_of(change))
             chosen.append(change)
