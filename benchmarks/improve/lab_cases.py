@@ -125,7 +125,7 @@ def faulty(folder: Path, done: Collection[str], *, healthy_every: int = 0) -> It
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A recipe on a dataset as `improve` with given validation rows has it.
+    """A recipe on a dataset as `improve` has it.
 
     Args:
         proof: trains and judges.
@@ -168,8 +168,9 @@ class Study:
 
 
 def study(recipe: Any, dataset: Any) -> Study:
-    """The study of a recipe: its training rows train, its validation rows choose epochs and judge, a half each."""
-    from goodfit.api.improving import dataset_of_rows, fixed_rows
+    """The study of a recipe as `improve(model, x, y)` makes it: each seed divides training and validation rows anew, in
+    the dataset's proportion."""
+    from goodfit.api.improving import dataset_of_rows, divided_rows
     from goodfit.api.proving import Proof
     from goodfit.training.arms import Rows
     from goodfit.training.endpoint import endpoint_of
@@ -178,11 +179,11 @@ def study(recipe: Any, dataset: Any) -> Study:
 
     order = np.concatenate([dataset.train, dataset.validation])
     x, y = np.asarray(dataset.x)[order], np.asarray(dataset.y)[order]
-    rows = Rows(x, y, fixed_rows(len(dataset.train), len(dataset.validation)))
+    rows = Rows(x, y, divided_rows(len(x), len(dataset.validation) / len(x)))
     outputs = np.asarray(build(recipe, 0)(x[:2], training=False))
     endpoint = endpoint_of(recipe, "loss", y[:2], outputs)
     shown = dataset_of_rows(x, y, endpoint.task, endpoint.classes, rows.divide(0))
-    proof = Proof(OwnModel(recipe), rows, endpoint, "rows", None, {}, shown)
+    proof = Proof(OwnModel(recipe), rows, endpoint, "splits", None, {}, shown)
     return Study(proof, np.asarray(dataset.x)[dataset.test], np.asarray(dataset.y)[dataset.test])
 
 

@@ -28,18 +28,34 @@ def test_seeds_is_the_paired_t_test():
 
 
 def test_seeds_and_rows_are_crossed():
+    """The mean squares of a two-way analysis of variance with one observation a cell: (A + B - AB) / n."""
     draw = np.random.default_rng(1)
-    a, b = draw.normal(size=(8, 20)), draw.normal(size=(8, 20))
+    a, b = draw.normal(size=(8, 20)), draw.normal(size=(8, 20)) + draw.normal(size=20) + draw.normal(size=(8, 1))
     d = b - a
-    of_seeds, of_rows = d.mean(axis=1).var(ddof=1) / 8, d.mean(axis=0).var(ddof=1) / 20
-    error = np.sqrt(of_seeds + of_rows)
-    freedom = (of_seeds + of_rows) ** 2 / (of_seeds**2 / 7 + of_rows**2 / 19)
+    seeds, rows = d.mean(axis=1, keepdims=True), d.mean(axis=0, keepdims=True)
+    of_seeds, of_rows = 20 * seeds.var(ddof=1) / d.size, 8 * rows.var(ddof=1) / d.size
+    both = ((d - seeds - rows + d.mean()) ** 2).sum() / (7 * 19) / d.size
+    error = np.sqrt(of_seeds + of_rows - both)
+    freedom = error**4 / (of_seeds**2 / 7 + (of_rows - both) ** 2 / 19)
     for design in ("rows", "splits"):
         made = compare(arm(a), arm(b), design)
         assert made.p == pytest.approx(stats.t.cdf(d.mean() / error, freedom))
         assert made.high - made.effect == pytest.approx(stats.t.ppf(0.975, freedom) * error)
         found = stats.t.ppf(0.95, freedom) + stats.t.ppf(0.8, freedom)
         assert made.detectable == pytest.approx(found * error)
+
+
+def test_as_if_there_were_more_seeds():
+    draw = np.random.default_rng(3)
+    a, b = draw.normal(size=(8, 1)), draw.normal(size=(8, 1)) - 1.0
+    made = compare(arm(a), arm(b), "seeds", as_if=3.0)
+    d = (b - a)[:, 0]
+    assert made.p == pytest.approx(stats.t.cdf(d.mean() / (d.std(ddof=1) / np.sqrt(24)), 23))
+    a, b = draw.normal(size=(8, 20)), draw.normal(size=(8, 20)) + draw.normal(size=20) - 0.5
+    drawn = [compare(arm(a), arm(b), "rows", as_if=times).detectable for times in (1.0, 3.0, 1e6)]
+    assert drawn[0] > drawn[1] > drawn[2]
+    rows = (b - a).mean(axis=0).std(ddof=1) / np.sqrt(20)  # what no seed can lessen
+    assert 0.5 * rows < drawn[2] / (stats.t.ppf(0.95, 19) + stats.t.ppf(0.8, 19)) < rows
 
 
 def of_two_learners(draw, better):

@@ -1,5 +1,6 @@
 """The search, on regressions in closed form: what it keeps, what it costs, and how often it is wrong."""
 
+import dataclasses
 import json
 import sys
 import time
@@ -94,6 +95,78 @@ def test_a_gain_that_fresh_seeds_do_not_bear_out_is_taken_back(problem):
     assert ladder.best == 0
     assert not ladder.improved
     assert "did not bear it out" in ladder.trials[1].note
+
+
+def shifted(problem, gain, spread):
+    """A study where each seed's gain of the one change is drawn, so that eight seeds say little of it."""
+    given = problem()
+
+    def train(recipe, seeds):
+        arm = given.train(recipe.replace(preparation={}), seeds)
+        if recipe.preparation.get("bias"):
+            draws = [gain + spread * np.random.default_rng([seed, 22]).normal() for seed in seeds]
+            arm = dataclasses.replace(arm, losses=arm.losses - np.array(draws)[:, None])
+        given.trained[-1] = (dict(recipe.preparation), tuple(seeds))
+        return arm
+
+    return given, given.given([change_of("shift", bias=1.0)], train=train)
+
+
+def test_what_looks_promising_gets_more_seeds_and_a_second_look(problem):
+    given, arguments = shifted(problem, gain=0.3, spread=0.6)
+    ladder = search(recipe_of(), **arguments)
+    of_change = [seeds for settings, seeds in given.trained if settings]
+    assert of_change[:2] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    more = of_change[2:6]
+    assert [seed for part in more for seed in part] == list(range(32, 48))  # 8 to 31 are for the proof at the end
+    assert ladder.trials[1].kept
+    assert ladder.trials[1].comparison.pairs == 24
+    assert ladder.trials[1].comparison.adjusted_p == pytest.approx(ladder.trials[1].comparison.p / 0.25)
+    assert ladder.gain.pairs in (8, 24)
+    assert ladder.steps == 10 * sum(len(seeds) for _, seeds in given.trained)
+
+
+def test_no_second_look_at_what_is_clear_or_hopeless_or_beyond_the_budget(problem):
+    for gain, spread in ((1.0, 0.1), (0.01, 0.3)):
+        given, arguments = shifted(problem, gain, spread)
+        search(recipe_of(), **arguments)
+        assert not {seed for _, seeds in given.trained for seed in seeds if seed >= 32}
+    given, arguments = shifted(problem, gain=0.3, spread=0.6)
+    ladder = search(recipe_of(), **arguments, budget=Budget(steps=600))
+    assert not {seed for _, seeds in given.trained for seed in seeds if seed >= 32}
+    assert ladder.ended == "The budget is spent."
+    assert ladder.steps <= 600
+
+
+def test_the_second_look_costs_no_wrong_claim(problem):
+    """A change that does nothing on average, each seed's gain drawn: 5 % of 400 studies, binomial noise allowed."""
+    wrong = 0
+    for number in range(400):
+        draw = np.random.default_rng([number, 11])
+        gains = draw.normal(size=100)
+        given = problem(seed=0)
+
+        def train(recipe, seeds, given=given, gains=gains):
+            arm = given.train(recipe.replace(preparation={}), seeds)
+            if recipe.preparation.get("bias"):
+                arm = dataclasses.replace(arm, losses=arm.losses - gains[list(seeds)][:, None])
+            return arm
+
+        ladder = search(recipe_of(), **given.given([change_of("shift", bias=1.0)], train=train))
+        wrong += any("Kept" in trial.note for trial in ladder.trials)
+    assert wrong <= 400 * 0.05 + 2 * np.sqrt(400 * 0.05 * 0.95)
+
+
+def test_it_is_told_where_the_baseline_is_no_better_than_chance(problem):
+    told = []
+
+    def propose_nothing(*given):
+        told.append(given[2])
+        return []
+
+    search(recipe_of(bias=20.0), **problem().given([], propose=propose_nothing))
+    search(recipe_of(), **problem().given([], propose=propose_nothing))
+    assert told == [True, False]
 
 
 def test_budget_in_steps(problem):

@@ -72,6 +72,21 @@ def unasked(*, unlabeled: bool = False, auxiliary: bool = False) -> tuple[Change
     )
 
 
+def rescuing() -> tuple[Change, ...]:
+    """Changes that may bring a network to learn that is no better than chance, whatever the diagnosis."""
+    return (
+        remedies.initializer("he_normal"),
+        remedies.raise_learning_rate(10.0),
+        remedies.lower_learning_rate(0.01),
+        remedies.standardize_inputs(),
+        remedies.standardize_target(),
+        remedies.activation("leaky_relu"),
+        remedies.clip_gradients(),
+        remedies.no_dropout(),
+        remedies.no_penalties(),
+    )
+
+
 def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, ...] | None, int | None]:
     """The changes to try, where they were listed, and how many at most.
 

@@ -133,7 +133,8 @@ def improve(
         batch_size: rows per step.
         epochs: passes over the rows, at most.
         early_stopping: patience in epochs of the baseline; it has none where `None`.
-        seeds: pairs in each comparison.
+        seeds: pairs in each comparison; where nothing is better beyond noise, three times as many of what looks
+            promising.
         seed: the first of them.
         budget: optimizer steps over all trials and seeds, or a time such as `"60s"`.
         changes: how many to try in a round, or which: `Change`s, or names such as `"add-dropout"`.
@@ -314,7 +315,7 @@ def proof_of(
         )
         design: Design = "rows"
     else:
-        whole, design = Rows(x, y, _repeated(rows, validation_split)), "splits"
+        whole, design = Rows(x, y, divided_rows(rows, validation_split)), "splits"
     whole.unlabeled, whole.auxiliary = unlabeled, auxiliary
     few = whole.divide(0).train[:2]
     from goodfit.training.endpoint import endpoint_of
@@ -350,7 +351,7 @@ def _arrays(structure: Any, name: str) -> Any:
     return keras_internals.numpy_arrays(structure)
 
 
-def _repeated(rows: int, share: float) -> Callable[[int], Division]:
+def divided_rows(rows: int, share: float) -> Callable[[int], Division]:
     """Each seed's own random division of the rows."""
     from goodfit.training.arms import Division
 

@@ -52,7 +52,8 @@ def improve_function(
         train: takes the settings by name, and `seed` where it has such an argument; returns a dict of curves with
             `val_loss`, or an object whose `history` is one.
         settings: of the baseline.
-        seeds: of every trial.
+        seeds: of every trial; a change that looks promising while nothing is better beyond noise gets as many more
+            twice.
         budget: in epochs of the history, or a time.
         changes: those to try; of the findings and of every number among the settings where `None`.
         rounds: changes kept at most.
@@ -96,7 +97,7 @@ def improve_function(
             train=run,
             apply=_apply,
             diagnose=lambda arm: checks.diagnose(arm.run),
-            propose=lambda diagnosis, useless: _proposed(diagnosis, useless, changes, settings),
+            propose=lambda diagnosis, useless, _: _proposed(diagnosis, useless, changes, settings),
             seeds=seeds,
             design="seeds",
             endpoint="val_loss",

@@ -46,7 +46,8 @@ def improve_run(
         run: a folder that `goodfit train` wrote.
         table: the table or the folder of images, where it is no longer where it was.
         metric: the endpoint, as in `improve`.
-        seeds: pairs in each comparison.
+        seeds: pairs in each comparison; where nothing is better beyond noise, three times as many of what looks
+            promising.
         budget: optimizer steps over all trials and seeds, or a time such as `"60s"`.
         changes: how many to try in a round, or which.
         rounds: changes kept at most.

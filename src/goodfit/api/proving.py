@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from goodfit import checks
-from goodfit.api.changes import allowed, check_rows, unasked
+from goodfit.api.changes import allowed, check_rows, rescuing, unasked
 from goodfit.api.fingerprints import canonical
 from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
 from goodfit.improvement.compare import WORST
+from goodfit.improvement.propose import UNASKED
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
 from goodfit.values._json import content_hash
@@ -131,13 +132,14 @@ class Proof:
             arm_pretraining.check(after, self.own, self.rows)
             return after
 
-        def proposals(diagnosis: Diagnosis, useless: Sequence[Change]) -> Sequence[Change]:
+        def proposals(diagnosis: Diagnosis, useless: Sequence[Change], stuck: bool) -> Sequence[Change]:
             if changes is not None:
                 return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), changes, tried=useless, unasked=None)
             unlabeled, auxiliary = (given is not None for given in (self.rows.unlabeled, self.rows.auxiliary))
-            others = allowed(unasked(unlabeled=unlabeled, auxiliary=auxiliary), self.own.recipe, apply)
+            listed = [*(rescuing() if stuck else ()), *unasked(unlabeled=unlabeled, auxiliary=auxiliary)]
+            others = allowed(listed, self.own.recipe, apply)
             if most is None:
-                return propose(diagnosis, others, tried=useless)
+                return propose(diagnosis, others, tried=useless, unasked=UNASKED + len(rescuing()) * stuck)
             return propose(diagnosis, others, tried=useless, unasked=None)[:most]
 
         return search(

@@ -23,6 +23,8 @@ POWER = 0.8
 WORST = 10.0
 """A loss over this many times chance, or none that is finite, counts as this many times chance: how far a training went
 astray says nothing of a change that keeps it from going astray. The same multiple marks a run as diverged."""
+_SWEEPS = 20
+"""Of the additive fit of seeds and rows, where rows judge some of the seeds: it has converged long before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ def compare(
     worst: float = math.inf,
     offset: float | None = None,
     level: float = LEVEL,
+    as_if: float = 1.0,
 ) -> Comparison:
     """The effect of a change on the endpoint, over the seeds that both arms have and the rows that judged both.
 
@@ -106,7 +109,9 @@ def compare(
     of the variance is that of their influence on it (delta method).
 
     Seeds and rows are crossed, and both are samples: the variance is s² of the seeds' means over their number, plus s²
-    of the rows' means over theirs, with the degrees of freedom of Satterthwaite (1946). Where each seed divides the
+    of the rows' means over theirs, less what both of them contain, the part that seed and row have in common (Cameron,
+    Gelbach and Miller 2011, eq. 2.9; that part from the residuals of the additive fit), with the degrees of freedom of
+    Satterthwaite (1946). Where each seed divides the
     rows anew, rows judge for several seeds, and it is the second part that says what they share; the corrected
     resampled t-test (Nadeau and Bengio 2003, eq. 9) takes that share to be the judging rows' among all, whatever the
     seeds alone scatter, and finds far less at the same rate of wrong claims (`tests/improvement/test_compare.py` has
@@ -121,6 +126,7 @@ def compare(
         worst: a larger mean loss of a seed, or one that is not finite, counts as this.
         offset: of the logarithm, in the endpoint's unit, above zero; `None` compares plain differences.
         level: of the test in which the smallest detectable gain is to be found.
+        as_if: times as many seeds, all that was seen being as it is: what more of them would tell.
 
     Returns:
         the comparison, not yet corrected for the number of changes tried: see `holm`.
@@ -138,7 +144,7 @@ def compare(
     (old, old_rows), (new, new_rows) = (
         scale.taken(_bounded(np.where(both, arm.losses[:count], np.nan), worst)) for arm in (before, after)
     )
-    variance, freedom = _variance(new_rows - old_rows, new - old, design)
+    variance, freedom = _variance(new_rows - old_rows, new - old, design, as_if)
     effect, error = float((new - old).mean()), math.sqrt(variance)
     reach = _quantile(0.975, freedom) * error
     start = float(old.mean())
@@ -184,7 +190,9 @@ class _Scale:
         return effect if self.offset is None else self.back(start + effect) - self.back(start)
 
 
-def holm(comparisons: Sequence[Comparison], weights: Sequence[float], total: float) -> list[Comparison]:
+def holm(
+    comparisons: Sequence[Comparison], weights: Sequence[float], total: float, share: float = 1.0
+) -> list[Comparison]:
     """Each comparison with its p corrected for all, and whether it is better: one of them wrongly at most at `LEVEL`.
 
     Weights, fixed before anything was trained, say what share of that level each change is tested at: what the
@@ -194,6 +202,7 @@ def holm(comparisons: Sequence[Comparison], weights: Sequence[float], total: flo
         comparisons: of the changes that were trained to the end.
         weights: of each of them, above zero; with equal ones it is Holm's own procedure.
         total: weight of all changes; those not among the comparisons count as ones that showed nothing.
+        share: of the level, for this one of several looks at them.
 
     Example:
         >>> one = Comparison("loss", -1.0, -2.0, 0.0, 8, False, p=0.02)
@@ -208,7 +217,7 @@ def holm(comparisons: Sequence[Comparison], weights: Sequence[float], total: flo
     corrected: dict[int, float] = {}
     highest, left = 0.0, total
     for place in order:
-        highest = max(highest, min(1.0, left * comparisons[place].p / weights[place]))
+        highest = max(highest, min(1.0, left * comparisons[place].p / weights[place] / share))
         corrected[place] = highest
         left -= weights[place]
     return [
@@ -236,23 +245,47 @@ def _largest(losses: np.ndarray) -> float:
     return WORST * float(np.abs(finite).max()) if finite.size else 1.0
 
 
-def _variance(differences: np.ndarray, seeds: np.ndarray, design: Design) -> tuple[float, float]:
-    """Variance of the mean effect, and its degrees of freedom."""
+def _variance(differences: np.ndarray, seeds: np.ndarray, design: Design, as_if: float) -> tuple[float, float]:
+    """Variance of the mean effect, and its degrees of freedom, of `as_if` times as many seeds."""
     count = len(seeds)
     if design == "splits" and count < 2:  # another division would give another model
         return math.inf, 1.0
-    of_seeds = float(seeds.var(ddof=1)) if count > 1 else 0.0
+    of_seeds = float(seeds.var(ddof=1)) / count / as_if if count > 1 else 0.0
     if design == "seeds":
-        return (of_seeds / count, count - 1.0) if count > 1 else (math.inf, 1.0)
-    seen = ~np.isnan(differences).all(axis=0)
-    rows = np.nanmean(differences[:, seen], axis=0)
-    a, b = of_seeds / count, float(rows.var(ddof=1)) / len(rows) if len(rows) > 1 else math.inf
-    if not math.isfinite(b):
+        return (of_seeds, count * as_if - 1.0) if count > 1 else (math.inf, 1.0)
+    seen = differences[:, ~np.isnan(differences).all(axis=0)]
+    rows = np.nanmean(seen, axis=0)
+    if len(rows) < 2:
         return math.inf, 1.0
-    total = a + b
+    of_rows, shared = float(rows.var(ddof=1)) / len(rows), 0.0
+    if count > 1:
+        shared = _interaction(seen)
+        of_rows, shared = max(of_rows - shared, 0.0), shared / as_if
+    total = max(of_seeds + of_rows, shared)
     if count < 2 or total == 0.0:
         return total, max(len(rows) - 1.0, 1.0)
-    return total, total**2 / (a**2 / (count - 1) + b**2 / (len(rows) - 1))
+    return total, total**2 / ((total - of_rows) ** 2 / (count * as_if - 1) + of_rows**2 / (len(rows) - 1))
+
+
+def _interaction(differences: np.ndarray) -> float:
+    """What seed and row have in common, as a part of the variance of the mean: that of the residuals of the additive
+    fit of seeds and rows, over the number of differences.
+
+    Example:
+        >>> _interaction(np.add.outer([1.0, 2.0], [0.0, 3.0, 5.0]))
+        0.0
+    """
+    there = ~np.isnan(differences)
+    count, (seeds, rows) = int(there.sum()), differences.shape
+    freedom = count - seeds - rows + 1
+    if freedom <= 0:
+        return 0.0
+    left = np.where(there, differences - np.nanmean(differences), 0.0)
+    per_seed, per_row = (np.maximum(there.sum(axis=axis, keepdims=True), 1) for axis in (1, 0))
+    for _ in range(_SWEEPS):  # one suffices where every row judges every seed
+        left = np.where(there, left - left.sum(axis=1, keepdims=True) / per_seed, 0.0)
+        left = np.where(there, left - left.sum(axis=0, keepdims=True) / per_row, 0.0)
+    return float((left**2).sum()) / freedom / count
 
 
 def _quantile(level: float, freedom: float) -> float:

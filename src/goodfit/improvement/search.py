@@ -22,11 +22,19 @@ ROUNDS = 6
 """Changes kept at most, one after the other."""
 RACING_SEEDS = 4
 """Fewer seeds than this are not divided: a half of them would tell too little."""
+FIRST_LOOK = 0.75
+"""Share of the level for the first look at a round's changes; the rest is for a second one with more seeds."""
+FIRST_PROOF = 0.5
+"""Likewise of the level of the proof on fresh seeds: with one change to judge, the look with more seeds has as much."""
+MORE_SEEDS = 3
+"""Seeds at the second look, in multiples of those at the first."""
+SECOND_LOOKS = 4
+"""Changes of a round that get a second look, at most."""
 
 Train = Callable[[Recipe, tuple[int, ...]], Arm]
 Apply = Callable[[Recipe, Change], Recipe]
 Diagnose = Callable[[Arm], Diagnosis]
-Propose = Callable[[Diagnosis, Sequence[Change]], Sequence[Change]]
+Propose = Callable[[Diagnosis, Sequence[Change], bool], Sequence[Change]]
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
@@ -145,17 +153,19 @@ def search(
     In each round every change is tried alone against the same baseline. After half of the seeds, those that are no
     better so far are dropped; a change can only be lost by that, never wrongly kept. Those that remain are compared on
     all seeds, their p corrected for all changes of the round, dropped ones included (`compare.holm`); half of the level
-    is that of the change which the diagnosis puts first, where it asks for one. The best is kept;
-    where even that is no better than chance, the one that was proposed first of those that are better. At the end the
-    kept recipe is compared with the first baseline on as many fresh seeds; where they don't bear it out, nothing is
-    kept.
+    is that of the change which the diagnosis puts first, where it asks for one. Where none is better beyond noise,
+    those that would be, were their effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a
+    second look at what the first left of the level. The best is kept; where even that is no better than chance, the one
+    that was proposed first of those that are better. At the end the kept recipe is compared with the first baseline on
+    as many fresh seeds, twice likewise; where they don't bear it out, nothing is kept.
 
     Args:
         recipe: the baseline.
         train: trains a recipe on seeds; what it raises counts as a failed trial, but for Ctrl-C.
         apply: a recipe after a change; `InputError` where it can't be changed so.
         diagnose: what an arm's run says.
-        propose: changes to try, most promising first, given a diagnosis and those that were of no use before.
+        propose: changes to try, most promising first, given a diagnosis, those that were of no use before, and
+            whether the baseline is no better than chance.
         seeds: of all arms.
         design: what varies from pair to pair.
         endpoint: what is compared; lower is better.
@@ -246,19 +256,29 @@ class _Search:
         self.recipes.append(recipe)
         self.arms.append(arm)
 
-    def _parts(self) -> list[tuple[int, ...]]:
-        """The seeds in two halves, or whole: all arms are trained in the same parts."""
-        if not self.racing or len(self.seeds) < RACING_SEEDS:
-            return [self.seeds]
-        half = -(-len(self.seeds) // 2)
-        return [self.seeds[:half], self.seeds[half:]]
+    def _parts(self, group: int = 0) -> list[tuple[int, ...]]:
+        """Seeds in two halves, or whole: all arms are trained in the same parts.
+
+        Args:
+            group: 0 for the seeds of the search; above it, as many fresh ones: the first `MORE_SEEDS` groups are for
+                the proof at the end, the others for second looks.
+        """
+        seeds = self.seeds
+        if group:
+            first = max(seeds) + 1 + (group - 1) * len(seeds)
+            seeds = tuple(range(first, first + len(seeds)))
+        if not self.racing or len(seeds) < RACING_SEEDS:
+            return [seeds]
+        half = -(-len(seeds) // 2)
+        return [seeds[:half], seeds[half:]]
 
     def _rounds(self, rounds: int) -> str:
         base, useless = 0, []
         for _ in range(rounds):
             diagnosis = self.trials[base].diagnosis
             self.report(Progress("diagnose", f"{diagnosis.verdict}: {diagnosis.reason}", finished=True))
-            changes = list(self.propose(diagnosis, useless))
+            over_chance = self._over_chance(self.arms[base])
+            changes = list(self.propose(diagnosis, useless, over_chance is not None and not over_chance.better))
             if not changes:
                 return "There was nothing left to try."
             kept, spent = self._round(
@@ -327,34 +347,86 @@ class _Search:
             if number < len(parts) - 1:
                 alive = [place for place in alive if self._promising(base, arms[place])]
         weights = _weights([edits_of(candidates[place][0]) in asked for place in arms])
-        return self._judge(base, candidates, arms, alive, dict(zip(arms, weights, strict=True))), spent
+        looks = _Looks(dict(zip(arms, weights, strict=True)), alive)
+        self._look(looks, base, arms, alive, FIRST_LOOK)
+        if not looks.worth:
+            recipes = {place: candidates[place][1] for place in alive}
+            again, short = self._seen_again(base, looks, recipes, arms)
+            self._look(looks, base, arms, again, 1.0 - FIRST_LOOK)
+            spent = spent or short
+        return self._keep(base, candidates, arms, looks), spent
 
-    def _compared(self, before: Arm, after: Arm, level: float = LEVEL) -> Comparison:
-        """Uncorrected: better where its own p is below the level."""
+    def _compared(
+        self, before: Arm, after: Arm, level: float = LEVEL, *, share: float = 1.0, as_if: float = 1.0
+    ) -> Comparison:
+        """Uncorrected but for the share of the level that this look has: better where p is below that share of it."""
         made = compare(
-            before, after, self.design, endpoint=self.endpoint, worst=self.worst, offset=self.offset, level=level
-        )
-        return dataclasses.replace(made, adjusted_p=made.p, better=made.p <= level and made.effect < 0)
+            before, after, self.design, endpoint=self.endpoint, worst=self.worst, offset=self.offset,
+            level=level * share, as_if=as_if,
+        )  # fmt: skip
+        corrected = min(1.0, made.p / share)
+        return dataclasses.replace(made, adjusted_p=corrected, better=corrected <= level and made.effect < 0)
 
     def _promising(self, base: int, arms: list[Arm]) -> bool:
         return self._compared(self.arms[base], joined(arms)).effect < 0
 
-    def _judge(
-        self,
-        base: int,
-        candidates: list[tuple[Change, Recipe]],
-        arms: dict[int, list[Arm]],
-        finished: list[int],
-        weights: dict[int, float],
+    def _look(self, looks: _Looks, base: int, arms: dict[int, list[Arm]], places: Sequence[int], share: float) -> None:
+        """Compare changes with their baseline, at a share of the level, and note which of them are worth keeping."""
+        total = sum(looks.weights.values())
+        for place in arms:
+            level = LEVEL * share * looks.weights[place] / total
+            if place in places or place not in looks.compared:
+                looks.compared[place] = self._compared(self.arms[base], joined(arms[place]), level)
+        corrected = holm(
+            [looks.compared[place] for place in places], [looks.weights[place] for place in places], total, share
+        )
+        looks.compared |= dict(zip(places, corrected, strict=True))
+        looks.worth = [
+            place for place, made in looks.compared.items()
+            if place in places and made.better and made.gain >= self.least_gain
+        ]  # fmt: skip
+
+    def _seen_again(
+        self, base: int, looks: _Looks, recipes: dict[int, Recipe], arms: dict[int, list[Arm]]
+    ) -> tuple[list[int], bool]:
+        """Train more seeds of the baseline and of the changes that would be better beyond noise on so many, were their
+        effect to stay what it is; the places of those changes, and whether the budget was too small."""
+        total = sum(looks.weights.values())
+        hoped = {}
+        for place in looks.finished:
+            level = LEVEL * (1.0 - FIRST_LOOK) * looks.weights[place] / total
+            foreseen = self._compared(self.arms[base], joined(arms[place]), level, as_if=MORE_SEEDS)
+            if foreseen.better and foreseen.gain >= self.least_gain:
+                hoped[place] = foreseen.p / looks.weights[place]
+        again = sorted(sorted(hoped, key=lambda place: hoped[place])[:SECOND_LOOKS])
+        have = len(self.arms[base].losses) // len(self.seeds)
+        groups = range(MORE_SEEDS + 1, 2 * MORE_SEEDS)
+        parts = [part for group in groups for part in self._parts(group)]
+        missing = [part for group in groups[have - 1 :] for part in self._parts(group)]
+        wanted = [(None, self.recipes[base], part) for part in missing]
+        wanted += [(place, recipes[place], part) for place in again for part in parts]
+        if not again or not self._affords(sum(self.cost(recipe, len(part)) for _, recipe, part in wanted)):
+            return [], bool(again)
+        self.report(Progress("change", f"more seeds of {len(again)} that look promising"))
+        results = self._counted(self.each(lambda trial: self._attempt(*trial[1:]), wanted))
+        made: dict[int | None, list[Arm]] = {}
+        for (place, _, _), result in zip(wanted, results, strict=True):
+            if isinstance(result, Arm):
+                made.setdefault(place, []).append(result)
+        if len(made.get(None, [])) < len(missing):
+            return [], True
+        self.arms[base] = joined([self.arms[base], *made.get(None, [])])
+        whole = [place for place in again if len(made.get(place, [])) == len(parts)]
+        for place in whole:
+            arms[place] += made[place]
+        return whole, len(whole) < len(again)
+
+    def _keep(
+        self, base: int, candidates: list[tuple[Change, Recipe]], arms: dict[int, list[Arm]], looks: _Looks
     ) -> int | None:
-        total = sum(weights.values())
+        """Note all changes of a round as trials; the place of the one that is kept, if one is."""
         whole = {place: joined(parts) for place, parts in arms.items()}
-        compared = {
-            place: self._compared(self.arms[base], arm, LEVEL * weights[place] / total) for place, arm in whole.items()
-        }
-        corrected = holm([compared[place] for place in finished], [weights[place] for place in finished], total)
-        compared |= dict(zip(finished, corrected, strict=True))
-        worth = [p for p in finished if compared[p].better and compared[p].gain >= self.least_gain]
+        compared, worth = looks.compared, looks.worth
         best = min(worth, key=lambda place: compared[place].effect, default=None)
         above_chance = self._over_chance(whole[best]) if best is not None else None
         useless = above_chance is not None and not (above_chance.better and above_chance.gain >= self.least_gain)
@@ -365,7 +437,8 @@ class _Search:
             change, recipe = candidates[place]
             if place == best:
                 kept = len(self.trials)
-            note = _note(compared[place], place == best, place in worth, place in finished, len(arm.losses), useless)
+            ended = place in looks.finished
+            note = _note(compared[place], place == best, place in worth, ended, len(arm.losses), useless)
             self.trials.append(
                 Trial(arm.run, self.diagnose(arm), change, compared[place], place == best, base, arm.steps, note)
             )
@@ -380,19 +453,31 @@ class _Search:
         if best == 0:
             return None, None
         self.report(Progress("confirm", "the kept recipe and the baseline on fresh seeds"))
-        first = max(self.seeds) + 1
-        seeds = tuple(range(first, first + len(self.seeds)))
-        parts = [seeds[: len(part)] if place == 0 else seeds[-len(part) :] for place, part in enumerate(self._parts())]
-        trials = [(self.recipes[place], part) for place in (0, best) for part in parts]
-        trained = self._counted(self.each(lambda trial: self._trained(*trial), trials))
-        before, after = joined(trained[: len(parts)]), joined(trained[len(parts) :])
-        gain = self._compared(before, after)
+        before, after = self._fresh(best, range(1, 2))
+        gain = self._compared(before, after, share=FIRST_PROOF)
+        if not gain.better:
+            share = 1.0 - FIRST_PROOF
+            groups = range(2, MORE_SEEDS + 1)
+            price = sum(self.cost(self.recipes[place], len(groups) * len(self.seeds)) for place in (0, best))
+            hoped = self._compared(before, after, share=share, as_if=MORE_SEEDS)
+            self.reserve = 0
+            if hoped.better and self._affords(price):
+                more = self._fresh(best, groups)
+                before, after = joined([before, more[0]]), joined([after, more[1]])
+                gain = self._compared(before, after, share=share)
         if not gain.better:
             for place, trial in enumerate(self.trials):
                 if place and trial.kept:
                     note = f"{trial.note} Fresh seeds did not bear it out."
                     self.trials[place] = dataclasses.replace(trial, kept=False, note=note)
         return gain, (before, after)
+
+    def _fresh(self, best: int, groups: range) -> tuple[Arm, Arm]:
+        """The first baseline and the kept recipe on groups of fresh seeds."""
+        parts = [part for group in groups for part in self._parts(group)]
+        trials = [(self.recipes[place], part) for place in (0, best) for part in parts]
+        trained = self._counted(self.each(lambda trial: self._trained(*trial), trials))
+        return joined(trained[: len(parts)]), joined(trained[len(parts) :])
 
     def _over_chance(self, arm: Arm) -> Comparison | None:
         constant = self.chance(arm.run.seeds)
@@ -431,6 +516,23 @@ class _Search:
         """The results of trials, their steps added to the search's: here, for trials may run in several threads."""
         self.steps += sum(arm.steps for arm in results if isinstance(arm, Arm))
         return results
+
+
+@dataclass(eq=False)
+class _Looks:
+    """What is known of the changes of a round.
+
+    Args:
+        weights: of each that was trained, by place: its share of the level.
+        finished: places of those that were trained to the end.
+        compared: with the baseline, at the last look.
+        worth: places of those that are better beyond noise, and worth it.
+    """
+
+    weights: dict[int, float]
+    finished: list[int]
+    compared: dict[int, Comparison] = field(default_factory=dict)
+    worth: list[int] = field(default_factory=list)
 
 
 def _weights(asked: Sequence[bool]) -> list[float]:

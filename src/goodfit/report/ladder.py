@@ -161,7 +161,7 @@ def detectable(study: Study) -> str:
     found = [
         t.comparison
         for t in study.trials
-        if t.comparison is not None and t.comparison.pairs == len(study.trials[0].run.seeds)
+        if t.comparison is not None and t.comparison.pairs >= len(study.trials[0].run.seeds)
     ]
     if not found:
         return ""
