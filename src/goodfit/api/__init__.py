@@ -2,8 +2,8 @@
 
 from goodfit.api.fitting import FitResult, fit
 from goodfit.api.improving import ModelStudy, improve
+from goodfit.api.job import predict, train
 from goodfit.api.reading import diagnose, load, read
-from goodfit.api.table_job import predict, train
 from goodfit.api.techniques import plot_schedule
 from goodfit.api.trying import try_existing
 

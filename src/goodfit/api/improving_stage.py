@@ -12,8 +12,8 @@ import numpy as np
 from goodfit import checks
 from goodfit.api.improving import about_ladder
 from goodfit.api.improving_table import proof_of_table
+from goodfit.api.job_stages import MEASURED, stage, train_network
 from goodfit.api.result import FitResult
-from goodfit.api.table_stages import MEASURED, stage, train_network
 from goodfit.errors import InputError
 from goodfit.improvement import Budget
 from goodfit.improvement.search import ROUNDS

@@ -20,6 +20,7 @@ from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
 from goodfit.improvement.compare import WORST
 from goodfit.improvement.propose import UNASKED
+from goodfit.improvement.search import in_turn
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
 from goodfit.values._json import content_hash
@@ -158,7 +159,7 @@ class Proof:
             budget=budget,
             rounds=rounds,
             racing=racing,
-            **({} if self.workers is None else {"each": self.workers.each}),  # pyright: ignore[reportArgumentType]
+            each=in_turn if self.workers is None else self.workers.each,
             report=self.report,
         )
 

@@ -38,6 +38,11 @@ Propose = Callable[[Diagnosis, Sequence[Change], bool], Sequence[Change]]
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
+def in_turn(function: Callable[[Any], Any], trials: Sequence[Any]) -> list[Any]:
+    """A function called for one trial after the other."""
+    return [function(trial) for trial in trials]
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a search may cost.
@@ -145,7 +150,7 @@ def search(
     least_gain: float = LEAST_GAIN,
     rounds: int = ROUNDS,
     racing: bool = True,
-    each: Each = lambda function, trials: [function(trial) for trial in trials],
+    each: Each = in_turn,
     report: Report = silent,
 ) -> Ladder:
     """Try changes one at a time, keep the best that is better beyond noise, and go on from there.

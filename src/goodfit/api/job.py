@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from goodfit.api.job_stages import MEASURED, check_sanity, look_once, stage, train_network
 from goodfit.api.predictor import Predictor, TablePredictor
 from goodfit.api.result import FitResult, TableStudy
 from goodfit.api.sources import Source, is_folder
 from goodfit.api.split_record import split_record
-from goodfit.api.table_stages import MEASURED, check_sanity, look_once, stage, train_network
 from goodfit.errors import InputError, Interrupted
 from goodfit.values import Progress, Report, Score, Trial, silent
 
