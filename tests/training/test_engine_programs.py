@@ -197,3 +197,13 @@ def test_old_entries_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(persistent_cache, "SIZE_BYTES", 250)
     persistent_cache._prune(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+
+
+def test_how_much_the_folder_holds_is_looked_at_seldom(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOODFIT_CACHE", str(tmp_path))
+    looked = []
+    monkeypatch.setattr(persistent_cache, "_prune", looked.append)
+    for _ in range(persistent_cache.PRUNED_EVERY + 1):
+        with persistent_cache.persistent_cache():
+            pass
+    assert looked == [persistent_cache.folder()] * 2

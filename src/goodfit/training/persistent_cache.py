@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,11 +16,14 @@ import platformdirs
 
 SIZE_BYTES = 500_000_000
 """Bytes that the folder may hold; beyond that the entries that lay longest are removed."""
+PRUNED_EVERY = 100
+"""Uses of the folder in one process between two looks at how much it holds: it may have thousands of entries."""
 _SETTINGS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 _UNREADABLE = "Error reading persistent compilation cache entry"
+_uses: Counter[Path] = Counter()
 
 
 def folder() -> Path | None:
@@ -50,7 +54,9 @@ def persistent_cache() -> Iterator[None]:
         return
     try:
         where.mkdir(parents=True, exist_ok=True)
-        _prune(where)
+        if _uses[where] % PRUNED_EVERY == 0:
+            _prune(where)
+        _uses[where] += 1
     except OSError:  # a read-only or full disk is no reason not to train
         yield
         return
@@ -75,27 +81,27 @@ def persistent_cache() -> Iterator[None]:
         _clear(where)
 
 
-def _entries(where: Path) -> list[tuple[float, int, Path]]:
+def _entries(where: Path) -> list[tuple[float, int, str]]:
     found = []
     for entry in os.scandir(where):
         try:
             about = entry.stat()
         except FileNotFoundError:  # another process removed it
             continue
-        found.append((about.st_mtime, about.st_size, Path(entry.path)))
-    return sorted(found)
+        found.append((about.st_mtime, about.st_size, entry.path))
+    return found
 
 
 def _prune(where: Path) -> None:
     entries = _entries(where)
     total = sum(size for _, size, _ in entries)
-    for _, size, path in entries:
+    for _, size, path in sorted(entries) if total > SIZE_BYTES else ():
         if total <= SIZE_BYTES:
             return
-        path.unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
         total -= size
 
 
 def _clear(where: Path) -> None:
     for _, _, path in _entries(where):
-        path.unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
