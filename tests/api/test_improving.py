@@ -10,6 +10,7 @@ import goodfit
 from goodfit.api.improving import improve
 from goodfit.checks import remedies
 from goodfit.errors import InputError
+from goodfit.improvement.propose import UNASKED
 from goodfit.report.ladder import ladder_json, ladder_text
 from goodfit.store import load_study
 from goodfit.training import edits, own_model
@@ -269,6 +270,18 @@ def test_a_fault_is_mended_and_the_gain_shows_on_the_test_rows():
     assert float(((predicted - y[300:]) ** 2).mean()) == pytest.approx(kept.value, rel=1e-3)
     assert "x100" in ladder_text(study)
     assert json.loads(json.dumps(ladder_json(study)))["improved"] is True
+
+
+@pytest.mark.parametrize(("rate", "stuck"), [(1e-7, True), (1e-2, False)])
+def test_more_is_tried_where_a_network_is_no_better_than_chance(rate, stuck):
+    x, y = rows(200)
+    model = compiled(sequential(), keras.optimizers.Adam(rate))
+    study = improve(model, x, y, **{**QUICK, "epochs": 8, "seeds": 4})
+    tried = {trial.change.name for trial in study.trials if trial.change}
+    asked = {change.name for finding in study.trials[0].diagnosis.found for change in finding.changes}
+    beside = tried - asked
+    assert ({"he-normal-initialization", "leaky-relu-activation"} <= beside) is stuck
+    assert len(beside) > UNASKED if stuck else len(beside) == UNASKED
 
 
 @pytest.fixture(scope="module")
