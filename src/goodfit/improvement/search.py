@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from goodfit.errors import InputError
+from goodfit.improvement.budget import Budget
 from goodfit.improvement.compare import LEVEL, Arm, Design, compare, holm, joined
+from goodfit.improvement.ladder import Ladder
 from goodfit.improvement.propose import edits_of
 from goodfit.improvement.trials import UnwritableError
 from goodfit.values import Change, Comparison, Diagnosis, Progress, Recipe, Report, Trial, silent
@@ -41,95 +42,6 @@ Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 def in_turn(function: Callable[[Any], Any], trials: Sequence[Any]) -> list[Any]:
     """A function called for one trial after the other."""
     return [function(trial) for trial in trials]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a search may cost.
-
-    Args:
-        steps: optimizer steps over all trials and seeds; no limit where `None`. The same budget gives the same study.
-        seconds: no trial is begun after so many; where the search ends then depends on the machine.
-
-    Example:
-        >>> Budget.of("2m"), Budget.of(50_000)
-        (Budget(steps=None, seconds=120.0), Budget(steps=50000, seconds=None))
-    """
-
-    steps: int | None = None
-    seconds: float | None = None
-
-    @classmethod
-    def of(cls, given: int | str | None) -> Budget:
-        """A number of steps, or a time such as `60s`, `5m`, `1h`; `InputError` for anything else."""
-        if given is None:
-            return cls()
-        text = str(given).strip().lower()
-        if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", text):
-            return cls(seconds=float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]])
-        if re.fullmatch(r"\d+", text) and int(text) > 0:
-            return cls(steps=int(text))
-        raise InputError(
-            f"the budget is {given!r}.", "Give optimizer steps, such as 200000, or a time, such as 60s or 5m."
-        )
-
-    def check(self, arm: int) -> None:
-        """`InputError` where it doesn't suffice for baseline, one change, and both again on fresh seeds.
-
-        Args:
-            arm: optimizer steps of the baseline on all seeds, at most.
-        """
-        if self.steps is not None and self.steps < 4 * arm:
-            raise InputError(
-                f"a budget of {self.steps:,} steps doesn't suffice for baseline, change and fresh seeds.",
-                f"Give at least {4 * arm:,} steps, or fewer seeds or epochs.",
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Ladder:
-    """What a search found.
-
-    Args:
-        trials: the first is the baseline; then all changes that were trained, in their order.
-        recipes: of each trial.
-        refused: changes that could not be applied or trained, each with the reason.
-        gain: the kept recipe against the baseline on seeds that had no part in choosing it; `None` where nothing was
-            kept, or the budget did not reach.
-        over_chance: the kept recipe against predicting the mean or the prior; `None` where chance is not known.
-        ended: why the search ended, one sentence.
-        steps: optimizer steps, over all trials and seeds.
-        fresh: the arms of baseline and kept recipe on the fresh seeds.
-        arms: of each trial.
-        interrupted: whether the user ended it.
-    """
-
-    trials: tuple[Trial, ...]
-    recipes: tuple[Recipe, ...]
-    refused: tuple[tuple[Change, str], ...] = ()
-    gain: Comparison | None = None
-    over_chance: Comparison | None = None
-    ended: str = ""
-    steps: int = 0
-    fresh: tuple[Arm, Arm] | None = None
-    arms: tuple[Arm, ...] = ()
-    interrupted: bool = False
-
-    @property
-    def best(self) -> int:
-        """The place of the trial that the search ended with."""
-        return max(place for place, trial in enumerate(self.trials) if trial.kept)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe that the search ended with."""
-        return self.recipes[self.best]
-
-    @property
-    def improved(self) -> bool:
-        """Whether the kept recipe is better than the baseline, and better than chance, beyond noise."""
-        proven = self.gain is not None and self.gain.better
-        return proven and (self.over_chance is None or self.over_chance.better)
 
 
 def search(
