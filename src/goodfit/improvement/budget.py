@@ -49,3 +49,7 @@ class Budget:
                 f"a budget of {self.steps:,} steps doesn't suffice for baseline, change and fresh seeds.",
                 f"Give at least {4 * arm:,} steps, or fewer seeds or epochs.",
             )
+
+
+UNLIMITED = Budget()
+"""As many steps and as much time as it takes."""

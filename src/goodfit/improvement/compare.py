@@ -272,7 +272,7 @@ def _interaction(differences: np.ndarray) -> float:
     fit of seeds and rows, over the number of differences.
 
     Example:
-        >>> _interaction(np.add.outer([1.0, 2.0], [0.0, 3.0, 5.0]))
+        >>> round(_interaction(np.add.outer([1.0, 2.0], [0.0, 3.0, 5.0])), 12)
         0.0
     """
     there = ~np.isnan(differences)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goodfit.errors import InputError
-from goodfit.improvement.budget import Budget
+from goodfit.improvement.budget import UNLIMITED, Budget
 from goodfit.improvement.compare import LEVEL, Arm, Design, compare, holm, joined
 from goodfit.improvement.ladder import Ladder
 from goodfit.improvement.propose import edits_of
@@ -58,7 +58,7 @@ def search(
     offset: float | None = None,
     chance: Callable[[Sequence[int]], Arm | None] = lambda _: None,
     cost: Callable[[Recipe, int], int] = lambda recipe, count: recipe.epochs * count,
-    budget: Budget = Budget(),
+    budget: Budget = UNLIMITED,
     least_gain: float = LEAST_GAIN,
     rounds: int = ROUNDS,
     racing: bool = True,
