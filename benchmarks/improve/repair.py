@@ -71,6 +71,8 @@ def run(folder: Path, limit: int, results: dict[str, Any], keep: Any) -> None:
 
 def lines(done: list[dict[str, Any]]) -> list[str]:
     """What was measured, as lines of a table."""
+    from scipy.stats import binomtest
+
     ill, well = ([one for one in done if bool(one["fault"]) is faulty_ones] for faulty_ones in (True, False))
 
     def within(which: str, of: str) -> int:
@@ -81,20 +83,23 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
     kept = [one for one in ill if one["kept"]]
     ratios = [(1 - one["hidden"][1] / one["hidden"][0]) / (1 - one["after"] / one["before"]) for one in kept]
     hidden = [1 - one["hidden"][1] / one["hidden"][0] for one in kept]
+    shares = binomtest(within("after", "cured"), len(ill)).proportion_ci(0.95, method="wilson")
     out = [
         "",
         "## Repair",
         "",
         f"{len(ill)} faulty trainings of the fault lab's scored datasets; losses are over chance, on validation rows"
-        " that judge, mean of 8 fresh seeds. *Without the fault* is the same training with the fault taken out (where"
+        " that judge, mean of 8 fresh seeds, each with a division of the rows of its own."
+        " *Without the fault* is the same training with the fault taken out (where"
         " the fault is the rate or the epochs: the best healthy one); *best* is the block's healthy training of the"
         " lowest validation loss, whatever its rate, epochs and early stopping.",
         "",
         f"- within 5 % of the training without the fault: {within('after', 'cured')} of {len(ill)}"
+        f" ({within('after', 'cured') / len(ill):.0%}, {shares.low:.0%} to {shares.high:.0%})"
         f" (before: {within('before', 'cured')}); of the block's best: {within('after', 'twin')}"
         f" (before: {within('before', 'twin')})",
         f"- of the {len(left)} that are not, {sum(not one['kept'] for one in left)} had no change kept: none was better"
-        " beyond noise on their judging rows (68 to 160, half of them where the training asks the others when to stop)",
+        " beyond noise",
         f"- median gain: {np.median(gains):.0%} of the faulty loss; where a change was kept, {np.median(hidden):.0%} on"
         " hidden rows",
         f"- gain on hidden rows over the gain on judging rows, where a change was kept: median {np.median(ratios):.2f},"

@@ -108,6 +108,7 @@ class Scores:
     healthy_alarms: Tally = field(default_factory=Tally)
     first: Tally = field(default_factory=Tally)
     first_change: Tally = field(default_factory=Tally)
+    proposed_change: Tally = field(default_factory=Tally)
     precision: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     recall: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     alarms: Counter[str] = field(default_factory=Counter)
@@ -325,4 +326,6 @@ def _first_change(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis)
         scores.untried_changes[change.name] += 1
         return
     values = [float("nan") if value is None else value for value in case["gains"][tried]]
-    scores.first_change.add(labels.Gain(*values).works())
+    works = labels.Gain(*values).works()
+    scores.first_change.add(works)
+    scores.proposed_change.add(works)

@@ -57,7 +57,8 @@ def _half(scores: Scores) -> list[str]:
         _row("… of healthy runs (balanced)", scores.healthy_verdict),
         _row("healthy runs with a false alarm", scores.healthy_alarms),
         _row("first finding of a faulty run right", scores.first),
-        _row("first change proposed works", scores.first_change),
+        _row("a change is proposed, and the first one works", scores.first_change),
+        _row("… of those where one is proposed", scores.proposed_change),
         _row("precision, all findings", scores.pooled("precision")),
         _row("recall, all findings", scores.pooled("recall")),
         "",
@@ -101,7 +102,15 @@ def as_json(report: Report) -> str:
     def tally(t: Tally) -> dict[str, Any]:
         return {"share": t.share, "interval": t.interval(), "n": t.tries}
 
-    tallies = ("verdict", "faulty_verdict", "healthy_verdict", "healthy_alarms", "first", "first_change")
+    tallies = (
+        "verdict",
+        "faulty_verdict",
+        "healthy_verdict",
+        "healthy_alarms",
+        "first",
+        "first_change",
+        "proposed_change",
+    )
     return dumps(
         {
             "scores": [
