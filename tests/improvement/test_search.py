@@ -60,7 +60,7 @@ def test_it_climbs_on_from_what_was_kept(problem):
 def test_of_changes_that_come_no_lower_than_chance_the_first_leads_on(problem):
     """A network that gave up loses less than one on its way, and is the end of it."""
     first = [change_of("root", bias=3.0), change_of("give-up", bias=0.0, ridge=1e9)]
-    rounds = iter([first, [change_of("rest", bias=0.0)]])
+    rounds = iter([[first], [[change_of("rest", bias=0.0)]]])
     given = problem().given([], propose=lambda *_: next(rounds, ()))
     ladder = search(recipe_of(bias=20.0), **given)
     assert [t.change.name for t in ladder.trials if t.kept and t.change] == ["root", "rest"]
@@ -155,6 +155,18 @@ def test_the_second_look_costs_no_wrong_claim(problem):
         ladder = search(recipe_of(), **given.given([change_of("shift", bias=1.0)], train=train))
         wrong += any("Kept" in trial.note for trial in ladder.trials)
     assert wrong <= 400 * 0.05 + 2 * np.sqrt(400 * 0.05 * 0.95)
+
+
+def test_the_next_batch_is_tried_where_nothing_of_the_first_helps(problem):
+    first = [change_of("worse", bias=3.0), change_of("half", bias=1.0)]
+    second = [change_of("unbiased", bias=0.0)]
+    ladder = search(recipe_of(bias=2.0), **problem().given([], propose=lambda *_: [first, second], rounds=1))
+    assert [t.change.name for t in ladder.trials if t.change] == ["worse", "half"]
+    assert ladder.trials[ladder.best].change.name == "half"
+    alone = ladder.trials[ladder.best].comparison
+    assert alone.adjusted_p == pytest.approx(3 * alone.p / 0.75)  # also for the one that was not tried
+    ladder = search(recipe_of(bias=2.0), **problem().given([], propose=lambda *_: [first[:1], second], rounds=1))
+    assert [t.change.name for t in ladder.trials if t.kept and t.change] == ["unbiased"]
 
 
 def test_it_is_told_where_the_baseline_is_no_better_than_chance(problem):

@@ -16,6 +16,7 @@ from goodfit import checks
 from goodfit.api.proving import Place
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Arm, Budget, Trials, propose, search
+from goodfit.improvement.propose import in_batches
 from goodfit.values import Change, Diagnosis, Recipe, Report, Run
 from goodfit.values._json import content_hash, plain
 
@@ -201,10 +202,11 @@ def _apply(recipe: Recipe, change: Change) -> Recipe:
 
 def _proposed(
     diagnosis: Diagnosis, useless: Sequence[Change], changes: tuple[Change, ...] | None, settings: Mapping[str, Any]
-) -> Sequence[Change]:
+) -> list[list[Change]]:
     """Changes of the findings that the settings allow, then every number larger and smaller, every switch turned."""
-    if changes is not None:
-        return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), changes, tried=useless, unasked=None)
+    plain = Diagnosis(diagnosis.verdict, diagnosis.reason)
+    if changes is not None:  # all that were listed are to be seen side by side
+        return [list(propose(plain, changes, tried=useless, unasked=None))]
     asked = []
     for finding in diagnosis.found:
         for change in finding.changes:
@@ -220,7 +222,7 @@ def _proposed(
             for factor in _FACTORS:
                 word = "more" if factor > 1 else "less"
                 others.append(_change(f"{word}-{name}", name, {"times": factor}, f"Multiply {name} by {factor:.3g}."))
-    return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), [*asked, *others], tried=useless, unasked=None)
+    return in_batches(propose(plain, [*asked, *others], tried=useless, unasked=None), asked)
 
 
 def _change(slug: str, name: str, value: Any, describe: str) -> Change:

@@ -19,7 +19,7 @@ from goodfit.api.fingerprints import canonical
 from goodfit.errors import InputError
 from goodfit.improvement import Arm, Budget, Design, Ladder, Trials, propose, search
 from goodfit.improvement.compare import WORST
-from goodfit.improvement.propose import UNASKED
+from goodfit.improvement.propose import UNASKED, in_batches
 from goodfit.improvement.search import in_turn
 from goodfit.stats import bootstrap_interval
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Report, Run, Score, silent
@@ -133,15 +133,16 @@ class Proof:
             arm_pretraining.check(after, self.own, self.rows)
             return after
 
-        def proposals(diagnosis: Diagnosis, useless: Sequence[Change], stuck: bool) -> Sequence[Change]:
-            if changes is not None:
-                return propose(Diagnosis(diagnosis.verdict, diagnosis.reason), changes, tried=useless, unasked=None)
+        def proposals(diagnosis: Diagnosis, useless: Sequence[Change], stuck: bool) -> list[list[Change]]:
+            if changes is not None:  # all that were listed are to be seen side by side
+                plain = Diagnosis(diagnosis.verdict, diagnosis.reason)
+                return [list(propose(plain, changes, tried=useless, unasked=None))]
             unlabeled, auxiliary = (given is not None for given in (self.rows.unlabeled, self.rows.auxiliary))
             listed = [*(rescuing() if stuck else ()), *unasked(unlabeled=unlabeled, auxiliary=auxiliary)]
             others = allowed(listed, self.own.recipe, apply)
-            if most is None:
-                return propose(diagnosis, others, tried=useless, unasked=UNASKED + len(rescuing()) * stuck)
-            return propose(diagnosis, others, tried=useless, unasked=None)[:most]
+            beside = UNASKED + len(rescuing()) * stuck if most is None else None
+            found = propose(diagnosis, others, tried=useless, unasked=beside)[:most]
+            return in_batches(found, (change for finding in diagnosis.found for change in finding.changes))
 
         return search(
             self.own.recipe,

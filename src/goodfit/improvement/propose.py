@@ -53,6 +53,18 @@ def propose(
     return tuple(chosen)
 
 
+def in_batches(changes: Sequence[Change], asked: Iterable[Change]) -> list[list[Change]]:
+    """Those that findings ask for, then the others: where one of the first mends the fault, the others are for later.
+
+    Example:
+        >>> one, other = (Change(name, {"epochs": number}, "", "") for number, name in enumerate(("one", "other")))
+        >>> [[change.name for change in batch] for batch in in_batches([one, other], [other])]
+        [['other'], ['one']]
+    """
+    known = {edits_of(change) for change in asked}
+    return [[change for change in changes if (edits_of(change) in known) is group] for group in (True, False)]
+
+
 def edits_of(change: Change) -> str:
     """Equal for changes that do the same, whatever they are called."""
     return content_hash(dict(change.edits))

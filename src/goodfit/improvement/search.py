@@ -35,7 +35,7 @@ SECOND_LOOKS = 4
 Train = Callable[[Recipe, tuple[int, ...]], Arm]
 Apply = Callable[[Recipe, Change], Recipe]
 Diagnose = Callable[[Arm], Diagnosis]
-Propose = Callable[[Diagnosis, Sequence[Change], bool], Sequence[Change]]
+Propose = Callable[[Diagnosis, Sequence[Change], bool], Sequence[Sequence[Change]]]
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
@@ -67,22 +67,23 @@ def search(
 ) -> Ladder:
     """Try changes one at a time, keep the best that is better beyond noise, and go on from there.
 
-    In each round every change is tried alone against the same baseline. After half of the seeds, those that are no
-    better so far are dropped; a change can only be lost by that, never wrongly kept. Those that remain are compared on
-    all seeds, their p corrected for all changes of the round, dropped ones included (`compare.holm`); half of the level
-    is that of the change which the diagnosis puts first, where it asks for one. Where none is better beyond noise,
-    those that would be, were their effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a
-    second look at what the first left of the level. The best is kept; where even that is no better than chance, the one
-    that was proposed first of those that are better. At the end the kept recipe is compared with the first baseline on
-    as many fresh seeds, twice likewise; where they don't bear it out, nothing is kept.
+    In each round changes are tried alone against the same baseline, batch after batch, until one of them is better
+    beyond noise. After half of the seeds, those that are no better so far are dropped; a change can only be lost by
+    that, never wrongly kept. Those that remain are compared on all seeds, their p corrected for all changes of the
+    round, dropped and untried ones included (`compare.holm`); half of the level is that of the change which the
+    diagnosis puts first, where it asks for one. Where none is better beyond noise, those that would be, were their
+    effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a second look at what the first left
+    of the level. The best is kept; where even that is no better than chance, the one that was proposed first of those
+    that are better. At the end the kept recipe is compared with the first baseline on as many fresh seeds, twice
+    likewise; where they don't bear it out, nothing is kept.
 
     Args:
         recipe: the baseline.
         train: trains a recipe on seeds; what it raises counts as a failed trial, but for Ctrl-C.
         apply: a recipe after a change; `InputError` where it can't be changed so.
         diagnose: what an arm's run says.
-        propose: changes to try, most promising first, given a diagnosis, those that were of no use before, and
-            whether the baseline is no better than chance.
+        propose: changes to try in batches, most promising first, given a diagnosis, those that were of no use before,
+            and whether the baseline is no better than chance.
         seeds: of all arms.
         design: what varies from pair to pair.
         endpoint: what is compared; lower is better.
@@ -195,11 +196,11 @@ class _Search:
             diagnosis = self.trials[base].diagnosis
             self.report(Progress("diagnose", f"{diagnosis.verdict}: {diagnosis.reason}", finished=True))
             over_chance = self._over_chance(self.arms[base])
-            changes = list(self.propose(diagnosis, useless, over_chance is not None and not over_chance.better))
-            if not changes:
+            batches = self.propose(diagnosis, useless, over_chance is not None and not over_chance.better)
+            if not any(batches):
                 return "There was nothing left to try."
             kept, spent = self._round(
-                base, changes, {edits_of(c) for finding in diagnosis.found for c in finding.changes}
+                base, batches, {edits_of(c) for finding in diagnosis.found for c in finding.changes}
             )
             if kept is None:
                 return "The budget is spent." if spent else "No change was better beyond noise."
@@ -210,29 +211,70 @@ class _Search:
                 return "The budget is spent."
         return f"{rounds} changes were kept, as many as were asked for."
 
-    def _round(self, base: int, changes: Sequence[Change], asked: Collection[str]) -> tuple[int | None, bool]:
-        """Try each change against one baseline; the place of the kept one, and whether the budget is spent.
+    def _round(self, base: int, batches: Sequence[Sequence[Change]], asked: Collection[str]) -> tuple[int | None, bool]:
+        """Try changes against one baseline; the place of the kept one, and whether the budget is spent.
 
         Args:
             base: the place of the baseline.
-            changes: to try, most promising first.
+            batches: of changes to try, most promising first.
             asked: the edits of those that a finding asks for.
         """
         candidates: list[tuple[Change, Recipe]] = []
+        groups: list[range] = []
         known = {recipe.hash for recipe in self.recipes}
-        for change in changes:
-            try:
-                after = self.apply(self.recipes[base], change)
-            except InputError as problem:
-                self.refused.append((change, str(problem)))
-                continue
-            if after.hash not in known:
-                known.add(after.hash)
-                candidates.append((change, after))
-        parts = self._parts()
+        for batch in batches:
+            first = len(candidates)
+            for change in batch:
+                try:
+                    after = self.apply(self.recipes[base], change)
+                except InputError as problem:
+                    self.refused.append((change, str(problem)))
+                    continue
+                if after.hash not in known:
+                    known.add(after.hash)
+                    candidates.append((change, after))
+            groups.append(range(first, len(candidates)))
+        looks = _Looks(dict(enumerate(_weights([edits_of(change) in asked for change, _ in candidates]))))
         arms: dict[int, list[Arm]] = {}
-        alive = list(range(len(candidates)))
         spent = False
+        for places in groups:
+            alive, short = self._race(base, candidates, places, arms)
+            spent = spent or short
+            looks.finished += alive
+            self._look(looks, base, arms, looks.finished, FIRST_LOOK)
+            if looks.worth:
+                break
+        if not looks.worth:
+            recipes = {place: candidates[place][1] for place in looks.finished}
+            again, short = self._seen_again(base, looks, recipes, arms)
+            self._look(looks, base, arms, again, 1.0 - FIRST_LOOK)
+            spent = spent or short
+        return self._keep(base, candidates, arms, looks), spent
+
+    def _compared(
+        self, before: Arm, after: Arm, level: float = LEVEL, *, share: float = 1.0, as_if: float = 1.0
+    ) -> Comparison:
+        """Uncorrected but for the share of the level that this look has: better where p is below that share of it."""
+        made = compare(
+            before, after, self.design, endpoint=self.endpoint, worst=self.worst, offset=self.offset,
+            level=level * share, as_if=as_if,
+        )  # fmt: skip
+        corrected = min(1.0, made.p / share)
+        return dataclasses.replace(made, adjusted_p=corrected, better=corrected <= level and made.effect < 0)
+
+    def _promising(self, base: int, arms: list[Arm]) -> bool:
+        return self._compared(self.arms[base], joined(arms)).effect < 0
+
+    def _race(
+        self,
+        base: int,
+        candidates: Sequence[tuple[Change, Recipe]],
+        places: Sequence[int],
+        arms: dict[int, list[Arm]],
+    ) -> tuple[list[int], bool]:
+        """Train some of the candidates, dropping after the first part of the seeds what is no better so far; which of
+        them were trained to the end, and whether the budget is spent."""
+        parts, alive, spent = self._parts(), list(places), False
         for number, part in enumerate(parts):
             affordable = []
             for place in alive:
@@ -263,29 +305,7 @@ class _Search:
             alive = [place for place in begun if place in arms]
             if number < len(parts) - 1:
                 alive = [place for place in alive if self._promising(base, arms[place])]
-        weights = _weights([edits_of(candidates[place][0]) in asked for place in arms])
-        looks = _Looks(dict(zip(arms, weights, strict=True)), alive)
-        self._look(looks, base, arms, alive, FIRST_LOOK)
-        if not looks.worth:
-            recipes = {place: candidates[place][1] for place in alive}
-            again, short = self._seen_again(base, looks, recipes, arms)
-            self._look(looks, base, arms, again, 1.0 - FIRST_LOOK)
-            spent = spent or short
-        return self._keep(base, candidates, arms, looks), spent
-
-    def _compared(
-        self, before: Arm, after: Arm, level: float = LEVEL, *, share: float = 1.0, as_if: float = 1.0
-    ) -> Comparison:
-        """Uncorrected but for the share of the level that this look has: better where p is below that share of it."""
-        made = compare(
-            before, after, self.design, endpoint=self.endpoint, worst=self.worst, offset=self.offset,
-            level=level * share, as_if=as_if,
-        )  # fmt: skip
-        corrected = min(1.0, made.p / share)
-        return dataclasses.replace(made, adjusted_p=corrected, better=corrected <= level and made.effect < 0)
-
-    def _promising(self, base: int, arms: list[Arm]) -> bool:
-        return self._compared(self.arms[base], joined(arms)).effect < 0
+        return alive, spent
 
     def _look(self, looks: _Looks, base: int, arms: dict[int, list[Arm]], places: Sequence[int], share: float) -> None:
         """Compare changes with their baseline, at a share of the level, and note which of them are worth keeping."""
@@ -440,14 +460,14 @@ class _Looks:
     """What is known of the changes of a round.
 
     Args:
-        weights: of each that was trained, by place: its share of the level.
+        weights: of each that may be trained, by place: its share of the level.
         finished: places of those that were trained to the end.
         compared: with the baseline, at the last look.
         worth: places of those that are better beyond noise, and worth it.
     """
 
     weights: dict[int, float]
-    finished: list[int]
+    finished: list[int] = field(default_factory=list)
     compared: dict[int, Comparison] = field(default_factory=dict)
     worth: list[int] = field(default_factory=list)
 
