@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import math
@@ -207,13 +208,16 @@ def _proposed(
     plain = Diagnosis(diagnosis.verdict, diagnosis.reason)
     if changes is not None:  # all that were listed are to be seen side by side
         return [list(propose(plain, changes, tried=useless, unasked=None))]
-    asked = []
+    findings = []
     for finding in diagnosis.found:
+        asked = []
         for change in finding.changes:
             paths = {p: next((s for s in _FINDINGS.get(p, ()) if s in settings), None) for p in change.edits}
             if paths and all(paths.values()):
                 edits = {f"settings.{paths[path]}": value for path, value in change.edits.items()}
                 asked.append(Change(change.name, edits, change.reason, change.describe))
+        findings.append(dataclasses.replace(finding, changes=tuple(asked)))
+    allowed = dataclasses.replace(diagnosis, findings=tuple(findings))
     others = []
     for name, value in settings.items():
         if isinstance(value, bool):
@@ -222,7 +226,7 @@ def _proposed(
             for factor in _FACTORS:
                 word = "more" if factor > 1 else "less"
                 others.append(_change(f"{word}-{name}", name, {"times": factor}, f"Multiply {name} by {factor:.3g}."))
-    return in_batches(propose(plain, [*asked, *others], tried=useless, unasked=None), asked)
+    return in_batches(allowed, propose(allowed, others, tried=useless, unasked=None))
 
 
 def _change(slug: str, name: str, value: Any, describe: str) -> Change:

@@ -142,7 +142,7 @@ class Proof:
             others = allowed(listed, self.own.recipe, apply)
             beside = UNASKED + len(rescuing()) * stuck if most is None else None
             found = propose(diagnosis, others, tried=useless, unasked=beside)[:most]
-            return in_batches(found, (change for finding in diagnosis.found for change in finding.changes))
+            return in_batches(diagnosis, found)
 
         return search(
             self.own.recipe,

@@ -53,16 +53,23 @@ def propose(
     return tuple(chosen)
 
 
-def in_batches(changes: Sequence[Change], asked: Iterable[Change]) -> list[list[Change]]:
-    """Those that findings ask for, then the others: where one of the first mends the fault, the others are for later.
+def in_batches(diagnosis: Diagnosis, changes: Sequence[Change]) -> list[list[Change]]:
+    """Each finding's first change, then the others that findings ask for, then those that none asks for.
+
+    Where one of the first mends the fault, the others are for later.
 
     Example:
-        >>> one, other = (Change(name, {"epochs": number}, "", "") for number, name in enumerate(("one", "other")))
-        >>> [[change.name for change in batch] for batch in in_batches([one, other], [other])]
-        [['other'], ['one']]
+        >>> from goodfit.values import Finding
+        >>> made = [Change(name, {"epochs": number}, "", "") for number, name in enumerate(("one", "two", "three"))]
+        >>> finding = Finding("unfinished", "found", "medium", "…", changes=(made[1], made[0]))
+        >>> batches = in_batches(Diagnosis("unfinished", "…", (finding,)), made)
+        >>> [[change.name for change in batch] for batch in batches]
+        [['two'], ['one'], ['three']]
     """
-    known = {edits_of(change) for change in asked}
-    return [[change for change in changes if (edits_of(change) in known) is group] for group in (True, False)]
+    asked = [[edits_of(c) for c in finding.changes if c.edits] for finding in diagnosis.found]
+    first, known = {edits[0] for edits in asked if edits}, {edit for edits in asked for edit in edits}
+    ranks = [0 if edits_of(change) in first else 1 if edits_of(change) in known else 2 for change in changes]
+    return [[change for change, rank in zip(changes, ranks, strict=True) if rank == batch] for batch in range(3)]
 
 
 def edits_of(change: Change) -> str:
