@@ -157,15 +157,19 @@ def test_the_second_look_costs_no_wrong_claim(problem):
     assert wrong <= 400 * 0.05 + 2 * np.sqrt(400 * 0.05 * 0.95)
 
 
-def test_the_next_batch_is_tried_where_nothing_of_the_first_helps(problem):
+def test_with_a_budget_the_next_batch_is_tried_where_nothing_of_the_first_helps(problem):
     first = [change_of("worse", bias=3.0), change_of("half", bias=1.0)]
     second = [change_of("unbiased", bias=0.0)]
     ladder = search(recipe_of(bias=2.0), **problem().given([], propose=lambda *_: [first, second], rounds=1))
+    assert [t.change.name for t in ladder.trials if t.change] == ["worse", "half", "unbiased"]  # time for all of them
+    assert ladder.trials[ladder.best].change.name == "unbiased"
+    limited = {"rounds": 1, "budget": Budget(steps=10_000)}
+    ladder = search(recipe_of(bias=2.0), **problem().given([], propose=lambda *_: [first, second], **limited))
     assert [t.change.name for t in ladder.trials if t.change] == ["worse", "half"]
     assert ladder.trials[ladder.best].change.name == "half"
     alone = ladder.trials[ladder.best].comparison
     assert alone.adjusted_p == pytest.approx(3 * alone.p / 0.75)  # also for the one that was not tried
-    ladder = search(recipe_of(bias=2.0), **problem().given([], propose=lambda *_: [first[:1], second], rounds=1))
+    ladder = search(recipe_of(bias=2.0), **problem().given([], propose=lambda *_: [first[:1], second], **limited))
     assert [t.change.name for t in ladder.trials if t.kept and t.change] == ["unbiased"]
 
 

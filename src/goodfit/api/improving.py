@@ -109,10 +109,11 @@ def improve(
     """Mend a model by one change at a time, each proven on paired seeds against the same baseline.
 
     The model is trained as it is, diagnosed, and then with one change after the other: those that the findings ask
-    for, and where none of them helps, a few that none asked for. All are judged by one endpoint on rows that neither
-    trained nor chose the epoch. The best change is kept where it is better beyond noise, all changes allowed for, and
-    the search goes on from there. At the end the kept model is compared with the baseline on fresh seeds, and with
-    chance. "No change helps" is an answer. The model that was given is never touched.
+    for, and a few that none asked for; with a budget, each finding's first change before all others, which then are
+    tried where none of these helps. All are judged by one endpoint on rows that neither trained nor chose the epoch.
+    The best change is kept where it is better beyond noise, all changes allowed for, and the search goes on from there.
+    At the end the kept model is compared with the baseline on fresh seeds, and with chance. "No change helps" is an
+    answer. The model that was given is never touched.
 
     Args:
         model: a compiled Keras model, Sequential or Functional; or a function of a dict of settings and a `seed`, which

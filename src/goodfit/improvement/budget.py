@@ -38,6 +38,11 @@ class Budget:
             f"the budget is {given!r}.", "Give optimizer steps, such as 200000, or a time, such as 60s or 5m."
         )
 
+    @property
+    def limited(self) -> bool:
+        """Whether it ends at all."""
+        return self.steps is not None or self.seconds is not None
+
     def check(self, arm: int) -> None:
         """`InputError` where it doesn't suffice for baseline, one change, and both again on fresh seeds.
 

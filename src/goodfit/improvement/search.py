@@ -67,13 +67,13 @@ def search(
 ) -> Ladder:
     """Try changes one at a time, keep the best that is better beyond noise, and go on from there.
 
-    In each round changes are tried alone against the same baseline, batch after batch, until one of them is better
-    beyond noise. After half of the seeds, those that are no better so far are dropped; a change can only be lost by
-    that, never wrongly kept. Those that remain are compared on all seeds, their p corrected for all changes of the
-    round, dropped and untried ones included (`compare.holm`); half of the level is that of the change which the
-    diagnosis puts first, where it asks for one. Where none is better beyond noise, those that would be, were their
-    effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a second look at what the first left
-    of the level. The best is kept; where even that is no better than chance, the one that was proposed first of those
+    In each round every change is tried alone against the same baseline; where the budget is limited, batch after batch,
+    until one of them is better beyond noise. After half of the seeds, those that are no better so far are dropped; a
+    change can only be lost by that, never wrongly kept. Those that remain are compared on all seeds, their p corrected
+    for all changes of the round, dropped and untried ones included (`compare.holm`); half of the level is that of the
+    change which the diagnosis puts first, where it asks for one. Where none is better beyond noise, those that would
+    be, were their effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a second look at what
+    the first left of the level. The best is kept; where even that is no better than chance, the one that was proposed first of those
     that are better. At the end the kept recipe is compared with the first baseline on as many fresh seeds, twice
     likewise; where they don't bear it out, nothing is kept.
 
@@ -237,7 +237,7 @@ class _Search:
         looks = _Looks(dict(enumerate(_weights([edits_of(change) in asked for change, _ in candidates]))))
         arms: dict[int, list[Arm]] = {}
         spent = False
-        for places in groups:
+        for places in groups if self.budget.limited else [range(len(candidates))]:
             alive, short = self._race(base, candidates, places, arms)
             spent = spent or short
             looks.finished += alive
