@@ -73,9 +73,9 @@ def search(
     for all changes of the round, dropped and untried ones included (`compare.holm`); half of the level is that of the
     change which the diagnosis puts first, where it asks for one. Where none is better beyond noise, those that would
     be, were their effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a second look at what
-    the first left of the level. The best is kept; where even that is no better than chance, the one that was proposed first of those
-    that are better. At the end the kept recipe is compared with the first baseline on as many fresh seeds, twice
-    likewise; where they don't bear it out, nothing is kept.
+    the first left of the level. The best is kept; where even that is no better than chance, the one that was proposed
+    first of those that are better. At the end the kept recipe is compared with the first baseline on as many fresh
+    seeds, twice likewise; where they don't bear it out, nothing is kept.
 
     Args:
         recipe: the baseline.
