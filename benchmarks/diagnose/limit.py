@@ -19,7 +19,7 @@ import numpy as np
 
 VERDICTS = ("balanced", "overfitting", "underfitting", "unfinished", "unstable", "diverged", "not-learning")
 ADDED = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-VIEWS = {"curves": "`loss` and `val_loss` alone", "measured": "everything, the training once more included"}
+VIEWS = {"curves": "`loss` and `val_loss` alone", "measured": "everything, the training three times more included"}
 
 
 def of_curves(case: Mapping[str, Any], _: Any) -> dict[str, float]:
@@ -65,16 +65,18 @@ def of_curves(case: Mapping[str, Any], _: Any) -> dict[str, float]:
 def of_everything(case: Mapping[str, Any], diagnosis: Any) -> dict[str, float]:
     """What each check says and the numbers it says it by, what was measured, and what the repeated trainings gained."""
     made: dict[str, float] = {}
+    gains: dict[str, list[float]] = {}
     for finding in diagnosis.findings:
         made[finding.slug] = {"found": 1.0, "clear": 0.0, "not-applicable": -1.0}[finding.status]
         made |= {f"{finding.slug}: {number.name}": float(number.value) for number in finding.evidence}
-    known = {**case["measurements"], **case["reruns"]}
+    known = {**case["measurements"], **case["repeats"]}
     made |= {name: np.nan if value is None else float(value) for name, value in known.items()}
-    for name, value in case["reruns"].items():
-        quantity = "best_val_loss" if name.endswith("best_val_loss") else "val_loss"
-        same = case["reruns"].get(f"rerun_same_{quantity}")
+    for name, value in case["repeats"].items():
+        turn, quantity = name.split("_")[1], "best_val_loss" if name.endswith("best_val_loss") else "val_loss"
+        same = case["repeats"].get(f"rerun_{turn}_same_{quantity}")
         if value is not None and same:
-            made[f"gain of {name}"] = 1.0 - value / same
+            gains.setdefault(name.split("_", 2)[2], []).append(1.0 - value / same)
+    made |= {f"gain of {name}": float(np.median(seeds)) for name, seeds in gains.items()}
     return made
 
 
@@ -114,7 +116,7 @@ def main() -> None:
     from goodfit.lab.faults.frozen import read_frozen
     from goodfit.lab.faults.score import seen
 
-    blocks, _ = read_frozen()
+    blocks = read_frozen()
     cases = [case for b in blocks if b["half"] == "calibration" for case in b["cases"] if case["kept"]]
     right = np.array([[verdict in case["verdicts"] for verdict in VERDICTS] for case in cases])
     healthy = np.array([case["healthy"] for case in cases])

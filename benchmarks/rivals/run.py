@@ -50,7 +50,7 @@ VIEWS = ("curves", "signals", "rows")
 
 def cases_of(folder: Path | None, half: str, say: Callable[[str], None]) -> tuple[list[Case], int, list[Case]]:
     """The kept cases of a half, of how many blocks they are, and those of the other half."""
-    blocks = _finished(folder, say) if folder else read_frozen()[0]
+    blocks = _finished(folder, say) if folder else read_frozen()
     own, other = ([b for b in blocks if (b["half"] == half) is ours] for ours in (True, False))
     kept, others = ([case for b in some for case in b["cases"] if case["kept"]] for some in (own, other))
     return kept, len(own), others

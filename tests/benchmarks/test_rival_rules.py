@@ -361,7 +361,7 @@ def test_norms_are_over_all_kernels_and_stand_at_the_epochs_that_were_sampled(sc
 
 
 def test_the_whole_comparison_runs_on_a_folder_of_blocks(script, tmp_path, monkeypatch, capsys):
-    block = next(block for block in read_frozen()[0] if block["block"] == "wine-0")
+    block = next(block for block in read_frozen() if block["block"] == "wine-0")
     kept = [next(c for c in block["cases"] if c["kept"] and c["healthy"] is fit) for fit in (True, False)]
     Folder(tmp_path).write("wine-0", {**block, "cases": kept})
     Folder(tmp_path).write("wine-0.signals", {one["name"]: one["signals"] for one in kept})

@@ -74,7 +74,7 @@ def test_the_root_comes_before_the_symptom(make):
     assert answer.verdict == "diverged"
     assert [f.slug for f in answer.found][:2] == ["unscaled-inputs", "diverged"]
     healthy = diagnose(make.healthy(), make.dataset(x=make.dataset().x * 1000))
-    assert healthy.verdict == "balanced"
+    assert healthy.verdict == "underfitting"  # by the fault, for the curves show nothing
 
 
 def test_unscaled_target(make):

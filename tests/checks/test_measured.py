@@ -93,10 +93,10 @@ def test_learning_rates_that_were_tried(make, slug, measured, status) -> None:
     assert make.finding(slug, make.healthy(measurements=measured)).status == status
 
 
-def reruns(same=0.5, **arms):
+def reruns(same=0.5, turn=0, best=0.5, **arms):
     named = {"same": same, **arms}
-    return {f"rerun_{arm}_{kind}": level for arm, level in named.items() for kind in ("loss", "val_loss")} | {
-        f"rerun_{arm}_best_val_loss": 0.5 for arm in named
+    return {f"rerun_{turn}_{arm}_{kind}": level for arm, level in named.items() for kind in ("loss", "val_loss")} | {
+        f"rerun_{turn}_{arm}_best_val_loss": best for arm in named
     }
 
 
@@ -128,6 +128,62 @@ def test_trainings_that_were_repeated_in_full(make, slug, measured, status, firs
         )
 
 
+@pytest.mark.parametrize(
+    ("others", "status"),
+    [
+        ((0.4, 0.4), "found"),
+        ((0.4, 0.6), "found"),  # the median of 0.4, 0.4 and 0.6
+        ((0.6, 0.6), "clear"),
+        ((0.6, INF), "clear"),
+    ],
+)
+def test_the_median_of_the_seeds_that_were_repeated_counts(make, others, status) -> None:
+    measured = reruns(third=0.4)
+    for turn, level in enumerate(others, start=1):
+        measured |= reruns(turn=turn, third=level)
+    assert make.finding("learning-rate-too-high", make.healthy(measurements=measured)).status == status
+
+
+def test_a_lower_rate_that_does_more_than_more_epochs_is_the_remedy(make) -> None:
+    both = make.healthy(measurements=reruns(twice=0.4, third=0.3))
+    assert make.finding("unfinished", both).status == "clear"
+    assert make.finding("learning-rate-too-high", both).status == "found"
+    assert make.finding("unfinished", make.healthy(measurements=reruns(twice=0.3, third=0.4))).status == "found"
+
+
+def test_repeated_trainings_whose_best_epoch_was_lost_overfit(make) -> None:
+    gap = make.run(make.fall(floor=0.3), make.fall(floor=0.35))
+    assert make.finding("overfitting", gap).status == "clear"
+    lost = dataclasses.replace(gap, measurements=reruns(same=0.5, best=0.4))
+    finding = make.finding("overfitting", lost)
+    assert finding.status == "found"
+    assert finding.changes[0].name == "early-stopping"
+    kept = dataclasses.replace(lost, kept_epoch=np.array([90]))
+    assert make.finding("overfitting", kept).status == "clear"
+
+
+def test_each_loss_is_read_against_the_chance_of_its_own_rows(make) -> None:
+    flat = np.full(60, 1.0)
+    rows = {"chance_loss": 1.3, "linear_loss": 0.5, "boosting_loss": 0.5}
+    stuck = make.run(flat, 1.3 * flat, measurements=rows)
+    assert make.finding("not-learning", stuck).status == "clear"  # the training loss is well below 1.3
+    known = make.run(flat, 1.3 * flat, measurements={**rows, "train_chance_loss": 1.0})
+    assert make.finding("not-learning", known).status == "found"
+
+
+@pytest.mark.parametrize("slug", ["unscaled-inputs", "regularization-too-strong"])
+def test_a_network_with_a_fault_that_no_curve_shows_is_not_balanced(make, slug, monkeypatch) -> None:
+    from goodfit.checks import diagnosis
+    from goodfit.checks.case import Check, found
+
+    assert diagnose(make.healthy()).verdict == "balanced"
+    others = [check for check in diagnosis.all_checks() if check.slug != slug]
+    faulty = Check(slug, lambda _: found(slug, "medium", "That is why."))
+    monkeypatch.setattr(diagnosis, "all_checks", lambda: (*others, faulty))
+    answer = diagnose(make.healthy())
+    assert (answer.verdict, answer.reason) == ("underfitting", "That is why.")
+
+
 @pytest.mark.parametrize(("third", "status"), [(0.4, "found"), (0.5, "clear"), (0.6, "clear")])
 def test_jumps_that_a_lower_rate_does_not_mend_cost_nothing(make, third, status) -> None:
     noise = np.random.default_rng(0).normal(0.0, 0.15, (2, 200))
@@ -137,7 +193,7 @@ def test_jumps_that_a_lower_rate_does_not_mend_cost_nothing(make, third, status)
         jumping.curves,
         jumping.epoch,
         kept_epoch=np.array([jumping.curves["val_loss"][0].argmin()]),
-        measurements={f"rerun_{arm}_best_val_loss": level for arm, level in (("same", 0.5), ("third", third))},
+        measurements={f"rerun_0_{arm}_best_val_loss": level for arm, level in (("same", 0.5), ("third", third))},
     )
     assert make.finding("unstable", known).status == status
 

@@ -127,7 +127,7 @@ def test_spikes(make):
     assert found.status == "found"
     assert found.evidence[1].value == pytest.approx(2.0, rel=0.1)
     assert diagnose(run).verdict == "balanced"
-    loss[20::8] += 2.0
+    loss[20::9] += 2.0
     assert diagnose(make.run(loss, make.fall(floor=0.12))).verdict == "unstable"
 
 

@@ -22,6 +22,7 @@ _LOSSES = {
     "sparse_categorical_crossentropy": "classes",
 }
 """The losses that baselines can be compared in."""
+_TOLD = ("chance_loss", "linear_loss", "boosting_loss")
 
 
 def probed(run: Run, model: Any, arguments: Mapping[str, Any], report: Report) -> tuple[Run, Dataset | None]:
@@ -44,7 +45,8 @@ def probed(run: Run, model: Any, arguments: Mapping[str, Any], report: Report) -
     if dataset is not None and "chance_loss" not in measurements and not weighted:
         report(Progress("probe headroom"))
         measurements |= _headroom(dataset)
-        said = ", ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in measurements.items())
+        told = {name.removesuffix("_loss"): value for name, value in measurements.items() if name in _TOLD}
+        said = ", ".join(f"{name} {value:.3g}" for name, value in told.items())
         report(Progress("probe headroom", text=f"validation loss: {said}", finished=True))
     epochs = len(run.epoch) if run.unit == "epoch" else 0
     answers = probes.measure(model, arguments, epochs=epochs, report=report)

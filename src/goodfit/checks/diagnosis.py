@@ -25,6 +25,14 @@ _RATES: Mapping[str, Verdict] = {
 }
 """What a learning rate that was measured to be wrong makes of curves that show no fault; a stage's too."""
 
+_ROOTS: tuple[str, ...] = (
+    "output-loss-mismatch", "unscaled-inputs", "unscaled-target", "regularization-on-unscaled-inputs",
+    "regularization-too-strong", "dropout-too-strong", "batch-norm-small-batch", "large-weights",
+    "poor-initialization", "initialization-activation-mismatch", "selu-conditions", "exploding-gradients",
+    "vanishing-gradients", "dying-relu",
+)  # fmt: skip
+"""Faults that keep a network from what it could learn, whether or not a curve shows it."""
+
 _PROBE = " (diagnose(…, probe=True) does, with the model and its rows)"
 
 _SEVERITY = {"high": 0, "medium": 1, "low": 2, "none": 3}
@@ -111,6 +119,9 @@ def _verdict(case: Case, findings: dict[str, Finding]) -> tuple[Verdict, str]:
     for slug, verdict in _RATES.items():  # without a symptom in the curves that are read
         if findings[slug].status == "found":
             return verdict, findings[slug].message
+    for slug in _ROOTS:
+        if findings[slug].status == "found" and findings[slug].severity in ("high", "medium"):
+            return "underfitting", findings[slug].message
     missing = _what_is_missing(case, findings)
     if missing is not None:
         return "insufficient-evidence", _of_others(missing, reading)

@@ -16,7 +16,15 @@ import numpy as np
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
 from goodfit.checks.reading import Reading, Series
-from goodfit.checks.reruns import HIGHER, LOWER, mean_loss_error, rerun_gain, rerun_needed
+from goodfit.checks.reruns import (
+    HIGHER,
+    LOWER,
+    best_rerun,
+    mean_loss_error,
+    rerun_gain,
+    rerun_needed,
+    stopping_gain,
+)
 from goodfit.values import Change, Evidence, Finding
 
 
@@ -113,7 +121,9 @@ def overfitting(case: Case) -> Finding:
     `RELEVANT_GAIN`, the rise is more than `MINIMUM_BIAS` + `LEVEL_Z` / √seeds standard errors, and the training loss
     went on falling. Or it rose by as much and fewer errors, the lowest logged validation loss lies `BEST_EPOCH_GAIN`
     and `BEST_EPOCH_Z` deviations of the noise below the level at the end, and that lies above training loss by more
-    than `HELD_BACK_GAP` of itself. Not where the best epoch's weights were kept. (2) Gap: where baselines are known,
+    than `HELD_BACK_GAP` of itself. Or, where the training was repeated (`diagnose(…, probe=True)`), keeping the best
+    epoch gained `RELEVANT_GAIN` and `RERUN_Z` standard errors of a mean loss in the median of the repetitions. Not
+    where the best epoch's weights were kept. (2) Gap: where baselines are known,
     the better one's validation loss beats the network's by `UNDERFITTING_GAIN` and `BASELINE_Z` standard errors of the
     validation rows' mean loss (`LOSS_VARIANCE`, `ERROR_COST`) while the network fits its training rows better than
     that; where none does better, a gap is the price of this table. Where no baseline is known, the validation loss at
@@ -164,6 +174,17 @@ def overfitting(case: Case) -> Finding:
             "lies below it: that epoch's weights should have been kept."
         )
         return found("overfitting", "medium", message, evidence, risen)
+    stopped = stopping_gain(case)
+    if stopped is not None and gap > 0:
+        evidence.append(
+            Evidence("measured gain of keeping the best epoch", max(stopped, -1e3), rerun_needed(case), ">")
+        )
+        if stopped >= rerun_needed(case):
+            message = (
+                f"Trained afresh, the network's validation loss is {stopped:.0%} lower at its best epoch than where "
+                "the training ends, and training loss lies below it."
+            )
+            return found("overfitting", "medium", message, evidence, risen)
     kept = float(np.mean(reading.restored[list(reading.good)])) > 0.5
     baseline = best_baseline(case)
     behind = reading.gain(validation, baseline[1]) if baseline else math.nan
@@ -293,7 +314,8 @@ def unfinished(case: Case) -> Finding:
     training loss is read, and twice the gain is asked for, as a training loss can fall on for nothing. With the model
     and its rows at hand (`diagnose(…, probe=True)`) it is measured and not extrapolated: twice the epochs, from a fresh
     start, gain `RELEVANT_GAIN` and `RERUN_Z` standard errors of a mean loss; or, where that takes too long, a few
-    epochs more gain `RELEVANT_GAIN`. A loss above a measured chance must come below it on the way. Not applicable where
+    epochs more gain `RELEVANT_GAIN`. A lower learning rate that was measured to gain more than the epochs is the
+    remedy, and they are not. A loss above a measured chance must come below it on the way. Not applicable where
     the run stopped by itself because validation loss no longer fell.
 
     Why it matters: the same recipe does better with more epochs.
@@ -319,6 +341,10 @@ def unfinished(case: Case) -> Finding:
         evidence = [Evidence("measured gain of twice the epochs", twice, rerun_needed(case), ">")]
         if twice < rerun_needed(case):
             return clear("unfinished", "Twice the epochs were tried and do not do clearly better.", evidence)
+        lower = best_rerun(case, LOWER)
+        if lower is not None and lower[1] > twice:
+            evidence.append(Evidence("measured gain of a lower learning rate", lower[1], twice, ">"))
+            return clear("unfinished", "A lower learning rate was tried too, and does more than more epochs.", evidence)
         message = f"Trained afresh for twice the epochs, the network's validation loss ends {twice:.0%} lower."
         changes = [remedies.more_epochs(), remedies.raise_learning_rate(3.0)]
         return found("unfinished", "high" if twice >= 0.2 else "medium", message, evidence, changes)

@@ -91,11 +91,13 @@ def not_learning(case: Case) -> Finding:
     """The training loss never got clearly below chance.
 
     Detected: the lowest level that training (or validation) loss reaches gains less than `NOT_LEARNING_GAIN` over the
-    chance loss, in the median over seeds, and the loss is not still falling by a relevant amount and towards less
-    than chance. Where chance was not measured, the first epoch's loss stands for it, and a fall counts only where
-    it is more than the noise (`LEARNED_Z`); for a loss that is somewhere negative, which has no floor to measure a
-    gain from, that alone is asked for. A curve that starts at a low loss might be one that learned all in its first
-    epoch, so an accuracy of more than 0.8 answers not-applicable.
+    chance loss (that of the training rows for the one, of the validation rows for the other, where both were measured),
+    in the median over seeds, and the loss is not still falling by a relevant amount and towards less than chance. Where
+    chance was not measured, the first epoch's loss stands for it, and a fall counts only where it is more than the
+    noise (`LEARNED_Z`); for a loss that is somewhere negative, which has no floor to measure a gain from, that alone is
+    asked for. A curve that starts at a low loss might be one that learned all in its first epoch, so an accuracy of
+    more than 0.8 answers not-applicable. Or, where the training loss does fall, neither the validation loss nor the
+    baselines' gain as much over chance.
 
     Why it matters: the network predicts no better than the mean or the commonest class: something is broken, not
     badly tuned.
@@ -109,12 +111,19 @@ def not_learning(case: Case) -> Finding:
     """
     reading = case.reading
     curves = {s: [c] for s, c in reading.trains()}
+    own = (
+        float(case.run.measurements.get("train_chance_loss", reading.chance))
+        if reading.chance_known
+        else reading.chance
+    )
+    lowest = {s: c.lowest / own for s, c in reading.trains()}  # over the chance of the rows that each is measured on
     for s, c in reading.validations():
         curves.setdefault(s, []).append(c)
+        lowest[s] = min(lowest.get(s, math.inf), c.lowest / reading.chance)
     if not curves:
         return not_applicable("not-learning", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
     if reading.chance_known:
-        gains = [1.0 - min(c.lowest for c in cs) / reading.chance for cs in curves.values()]
+        gains = [1.0 - level for level in lowest.values()]
     else:
         gains = [max(_fall(c, reading.ratios) for c in cs) for cs in curves.values()]
     noise = float(np.median([cs[0].level_error for cs in curves.values()])) / max(reading.chance, 1e-300)
@@ -122,6 +131,14 @@ def not_learning(case: Case) -> Finding:
     chance = "chance" if reading.chance_known else "the first epoch"
     evidence = [Evidence(f"gain of the lowest loss over {chance}", gain, thresholds.NOT_LEARNING_GAIN, "<")]
     if gain >= thresholds.NOT_LEARNING_GAIN:
+        nothing = _nothing_to_learn(case)
+        if nothing:
+            message = (
+                f"Validation {reading.quantity} never got clearly below chance, and neither do a linear model and "
+                "gradient boosting: what is learned of the training rows holds for no others. These inputs may not "
+                "tell the target, or inputs and targets got out of order."
+            )
+            return found("not-learning", "high", message, nothing, [_check_pairs()])
         return clear("not-learning", f"The loss fell clearly below {chance}.", evidence)
     falling = [_still_falling(cs[0], reading) for cs in curves.values()]
     if np.mean(falling) >= thresholds.SEED_SHARE:
@@ -145,13 +162,33 @@ def not_learning(case: Case) -> Finding:
     changes = [
         *_rates_to_try(case),
         remedies.standardize_inputs(),
-        remedies.do(
-            "check-pairs",
-            "Inputs and targets that got out of order can't be learned.",
-            "Print a few rows of inputs and targets just before training and check that they belong together.",
-        ),
+        _check_pairs(),
     ]
     return found("not-learning", "high", message, evidence, changes)
+
+
+def _nothing_to_learn(case: Case) -> list[Evidence]:
+    """The numbers where neither the network nor the baselines predict the validation rows clearly better than chance;
+    none otherwise."""
+    reading, baselines = case.reading, _baselines(case)
+    if not reading.chance_known or not baselines or not reading.validations():
+        return []
+    own = 1.0 - float(np.median([c.lowest for _, c in reading.validations()])) / reading.chance
+    others = 1.0 - min(baselines) / reading.chance
+    if max(own, others) >= thresholds.NOT_LEARNING_GAIN:
+        return []
+    return [
+        Evidence("gain of the lowest validation loss over chance", own, thresholds.NOT_LEARNING_GAIN, "<"),
+        Evidence("gain of the better baseline over chance", others, thresholds.NOT_LEARNING_GAIN, "<"),
+    ]
+
+
+def _check_pairs() -> Change:
+    return remedies.do(
+        "check-pairs",
+        "Inputs and targets that got out of order can't be learned.",
+        "Print a few rows of inputs and targets just before training and check that they belong together.",
+    )
 
 
 def _fall(curve: Series, ratios: bool) -> float:

@@ -41,7 +41,11 @@ def faults(
         bool, typer.Option("--signals", help="Then measure the layers' signals of the runs that are shown.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Then label every tenth block again with other seeds.")
+        bool,
+        typer.Option(
+            "--again",
+            help="Then label each block again with other seeds; what probe=True repeats comes from these too.",
+        ),
     ] = False,
     score_only: Annotated[bool, typer.Option("--score-only", help="Train nothing; score what is there.")] = False,
     freeze: Annotated[
@@ -70,15 +74,12 @@ def faults(
             names = plan.names(half, subset)[:limit]
             failed = work(names, out, jobs=jobs, say=say)
             failed += work(names, out, "signals", jobs=jobs, say=say) if signals else 0
-            failed += work(names[::10], out, "again", jobs=jobs, say=say) if again else 0
-        if out is not None:
-            blocks, agreed = list(Folder(out).read()), agreement(Folder(out).pairs())
-        else:
-            blocks, agreed = read_frozen()
+            failed += work(names, out, "again", jobs=jobs, say=say) if again else 0
+        blocks = read_frozen() if out is None else list(Folder(out).read())
         wanted = [block for block in blocks if half in ("both", block["half"])]
         if freeze is not None:
-            say(f"{freeze}: content {write(wanted, agreed, freeze)}")
-        scores = score.score(wanted, agreed, say=say)
+            say(f"{freeze}: content {write(wanted, freeze)}")
+        scores = score.score(wanted, agreement(wanted), say=say)
         text = tables.markdown(scores)
         if table is not None:
             table.write_text(text, encoding="utf-8")

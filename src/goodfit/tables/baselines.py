@@ -48,11 +48,15 @@ _MEASURED = {
 def baseline_losses(dataset: Dataset, predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The validation loss of each baseline, under its name in `Run.measurements`.
 
+    `train_chance_loss` is that of the mean or the prior on the training rows, which a training loss is read against.
+
     Args:
         dataset: whose validation rows are judged.
         predictions: of every row, by the name that `baselines` gives them.
     """
-    return {_MEASURED[name]: loss(dataset, "validation", made) for name, made in predictions.items()}
+    losses = {_MEASURED[name]: loss(dataset, "validation", made) for name, made in predictions.items()}
+    unlearned = predictions["mean" if dataset.task == "regression" else "prior"]
+    return {**losses, "train_chance_loss": loss(dataset, "train", unlearned)}
 
 
 def _regression(dataset: Dataset, train: np.ndarray, seed: int) -> dict[str, np.ndarray]:

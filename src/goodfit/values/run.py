@@ -34,7 +34,8 @@ class Run:
         signal_layers: the path of each layer of the signals, in the order in which they are called.
         signal_epochs: shape (samples,): how many epochs had been trained before each sample; 0 is the initialization.
         measurements: figures that were measured beside the curves, each by name: `chance_loss` (the loss of
-            predicting the mean or the prior), `linear_loss`, `boosting_loss`, `small_sample_loss`, `initial_loss`.
+            predicting the mean or the prior on the validation rows), `train_chance_loss` (on the training rows),
+            `linear_loss`, `boosting_loss`, `small_sample_loss`, `initial_loss`.
         task: what the target asks for, where that is known.
         recipe: what was asked for, where that is known.
         provenance: versions, data path and fingerprint, split, looks at the test rows, engine, seconds.

@@ -29,7 +29,7 @@ def make_case():
                 "gains": gains,
                 "facts": {**plain, "overfits": True, **facts},
                 "treatment": treatment or {},
-                "reruns": {},
+                "repeats": {},
                 "measurements": {"chance_loss": 1.09, "linear_loss": 0.3, "boosting_loss": 0.3},
                 "run": {
                     "seed": 0,

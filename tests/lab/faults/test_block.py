@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from goodfit.lab.faults import again, blocks, score, sheets
+from goodfit.lab.faults.agreement import agreement
 from goodfit.lab.faults.folder import Folder
 from goodfit.lab.faults.plan import CI
 from goodfit.lab.faults.work import work
@@ -57,7 +58,13 @@ def test_the_subset_of_ci_trains_labels_and_scores(tmp_path):
     (block,) = Folder(tmp_path).read()
     assert sum(case["kept"] for case in block["cases"]) >= 20
     report = score.score([block])
+    assert [scores.view for scores in report.scores] == ["curves", "everything"]
+    assert work(CI[:1], tmp_path, "again", say=lambda _: None) == 0
+    (block,) = Folder(tmp_path).read()
+    assert all("rerun_2_same_val_loss" in case["repeats"] for case in block["cases"])
+    assert agreement([block])["a verdict is right both times"].share > 0.6
+    report = score.score([block])
     assert [scores.view for scores in report.scores] == ["curves", "everything", "measured"]
-    assert all("rerun_same_val_loss" in case["reruns"] for case in block["cases"])
+    assert report.scores[2].established.tries > 10
     shown = next(case for case in block["cases"] if case["planted"] == "nonfinite-inputs")
     assert shown["run"]["outcome"] == "nonfinite"

@@ -14,12 +14,12 @@ BUNDLED = ("auto-mpg", "diabetes", "cancer", "wine", "digits", "iris", "digit-im
 
 @pytest.fixture(scope="module")
 def report():
-    blocks, _ = read_frozen()
+    blocks = read_frozen()
     return score(block for block in blocks if block["cases"][0]["dataset"] in BUNDLED)
 
 
 def test_the_frozen_labels_are_of_both_halves():
-    blocks, _ = read_frozen()
+    blocks = read_frozen()
     halves = {
         half: {b["cases"][0]["dataset"] for b in blocks if b["half"] == half} for half in ("scored", "calibration")
     }
@@ -30,7 +30,7 @@ def test_the_frozen_labels_are_of_both_halves():
 
 @pytest.mark.parametrize(
     ("view", "verdict", "alarms", "precision", "recall"),
-    [("curves", 0.56, 0.22, 0.84, 0.2), ("everything", 0.71, 0.28, 0.9, 0.65), ("measured", 0.73, 0.2, 0.89, 0.78)],
+    [("curves", 0.56, 0.22, 0.84, 0.2), ("everything", 0.73, 0.28, 0.9, 0.68), ("measured", 0.77, 0.18, 0.9, 0.83)],
 )
 def test_the_checks_are_as_good_as_they_were(report, view, verdict, alarms, precision, recall):
     (scores,) = (scores for scores in report.scores if scores.view == view)

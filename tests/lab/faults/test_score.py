@@ -5,6 +5,7 @@ from goodfit.checks import remedies
 from goodfit.lab.faults import frozen, score, table
 from goodfit.lab.faults.agreement import agreement
 from goodfit.lab.faults.folder import Folder
+from goodfit.lab.faults.labels import LABELLING, judged_again
 from goodfit.lab.faults.score import Tally, change_of
 
 
@@ -87,9 +88,24 @@ def test_blocks_survive_folder_and_frozen_file(make_case, tmp_path):
     assert folder.has("wine-0")
     (read,) = folder.read()
     assert [case["slugs"] for case in read["cases"]] == [case["slugs"] for case in made["cases"]]
-    digest = frozen.freeze([read], {"healthy": Tally(3, 4)}, tmp_path / "labels.json.gz")
-    assert frozen.freeze([read], {"healthy": Tally(3, 4)}, tmp_path / "again.json.gz") == digest
-    assert frozen.read_frozen(tmp_path / "labels.json.gz") == ([read], {"healthy": Tally(3, 4)})
+    digest = frozen.freeze([read], tmp_path / "labels.json.gz")
+    assert frozen.freeze([read], tmp_path / "again.json.gz") == digest
+    assert frozen.read_frozen(tmp_path / "labels.json.gz") == [read]
+
+
+def test_a_second_labelling_is_read_beside_the_first(make_case, tmp_path):
+    named = {**make_case("overfitting", works=["dropout-0.1"], loss=10.0), "name": "wine-0-0"}
+    folder = Folder(tmp_path)
+    folder.write("wine-0", block(named))
+    folder.write("wine-0.again", block({**named, "gains": make_case()["gains"], "repeats": {"rerun_0_same_loss": 0.5}}))
+    (read,) = folder.read()
+    (case,) = read["cases"]
+    assert case["verdicts"] == named["verdicts"]
+    assert case["repeats"] == {"rerun_0_same_loss": 0.5}
+    twin = judged_again(case)
+    assert twin is not None
+    assert not twin["kept"]
+    assert agreement([read])["planted fault is a fault"] == Tally(0, 1)
 
 
 def test_frozen_labels_that_were_changed_are_refused(make_case, tmp_path):
@@ -110,9 +126,12 @@ def test_a_broken_file_in_the_folder_is_named(tmp_path):
 
 
 def test_agreement_counts_what_is_the_same_both_times(make_case):
-    first = block(make_case(), make_case("overfitting", works=["dropout-0.1"]), make_case("unfinished"))
-    again = block(make_case(), make_case("overfitting"), make_case("unfinished"))
-    agreed = agreement([(first, again)])
+    first = [make_case(), make_case("overfitting", works=["dropout-0.1"]), make_case("unfinished"), make_case()]
+    again = [make_case(), make_case("overfitting"), make_case("unfinished")]  # the last was labelled once
+    cases = [
+        {**case, "again": {part: twin[part] for part in LABELLING}} for case, twin in zip(first, again, strict=False)
+    ]
+    agreed = agreement([block(*cases, first[-1])])
     assert agreed["healthy is healthy"] == Tally(1, 1)
     assert agreed["planted fault is a fault"] == Tally(1, 2)
     assert agreed["a verdict is right both times"] == Tally(1, 2)

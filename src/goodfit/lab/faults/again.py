@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from goodfit.lab.faults import plants, sheets, sources
-from goodfit.lab.faults.blocks import Block, Cut, Desk, case_of, others_of, sheet_of, standard_setups
+from goodfit.lab.faults.blocks import Block, Cut, Desk, case_of, others_of, repeats, sheet_of, standard_setups
 from goodfit.lab.faults.data import Treatment
 from goodfit.lab.faults.setups import BASE_RATE
 from goodfit.training.programs import Programs
@@ -31,13 +31,15 @@ def relabel(first: Mapping[str, Any], seeds: tuple[int, ...] = (10, 11, 12, 13, 
     labelled = []
     for case in cases[: logs[-1] + 1]:
         cut = cut_of(case, desk.base.optimizer)
-        labelled.append(case_of(desk, base, cut, standard, Treatment(), case["planted"], case["severity"]))
+        made = case_of(desk, base, cut, standard, Treatment(), case["planted"], case["severity"])
+        labelled.append({**made, "repeats": repeats(base, cut)})
     fitting = plants.plants(desk.base, desk.source.task, block.variant, images=desk.images)
     for plant, case in zip(fitting, cases[logs[-1] + 1 :], strict=True):
         cut = cut_of(case, plant.setup.optimizer)
         others = others_of(desk, plant, best)
-        treatment = plant.treatment
-        labelled.append(case_of(desk, sheet_of(desk, plant), cut, others, treatment, plant.slug, plant.severity))
+        sheet = sheet_of(desk, plant)
+        made = case_of(desk, sheet, cut, others, plant.treatment, plant.slug, plant.severity)
+        labelled.append({**made, "repeats": repeats(sheet, cut)})
     for case, before in zip(labelled, cases, strict=True):
         case["name"] = before["name"]
     return {**first, "seeds": seeds, "cases": labelled}

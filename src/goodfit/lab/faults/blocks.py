@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ LONG = 80
 """Epochs of the longest training that a user sees; sheets are twice as long."""
 IMAGES_SHARE = 0.4
 """Epochs of trainings on images over those on tables."""
+REPEATED = 3
+"""Seeds with which the probe `full-length` repeats a training."""
 HEALTHY_AT_MOST, NATURAL_AT_MOST = 8, 3
 """Trainings of a block that were meant to be healthy and are, each seen with two seeds; and that are not."""
 ALL_RATES = tuple(range(len(sheets.FACTORS)))
@@ -232,7 +235,6 @@ def case_of(
             "facts": dataclasses.asdict(labels.facts(sheet, cut.rate, cut.epochs, cut.patience, before)),
             "treatment": _changed(treatment),
             "measurements": {name: _short(value) for name, value in baselines["validation"].items()},
-            "reruns": _reruns(sheet, cut, member),
             "run": _shown(sheet, cut, member, seed),
         }
     )
@@ -281,18 +283,24 @@ def _shown(sheet: Sheet, cut: Cut, place: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _reruns(sheet: Sheet, cut: Cut, member: int) -> dict[str, float | None]:
-    """What the probe `full-length` measures: the run that is shown again, at other learning rates and for longer."""
+def repeats(sheet: Sheet, cut: Cut) -> dict[str, float | None]:
+    """What the probe `full-length` measures: the training of a case again, at other learning rates and for longer.
+
+    Args:
+        sheet: of the case.
+        cut: which of its trainings.
+    """
     values: dict[str, float | None] = {}
     arms = {"same": (0, 1), "threefold": (1, 1), "third": (-1, 1), "tenfold": (2, 1), "tenth": (-2, 1), "twice": (0, 2)}
-    for arm, (step, times) in arms.items():
+    for (arm, (step, times)), member in itertools.product(arms.items(), range(REPEATED)):
         if cut.rate + step not in sheet.rates:
             continue
         last = sheets.end(sheet, cut.rate + step, times * cut.epochs, None, member)
         best = sheets.end(sheet, cut.rate + step, times * cut.epochs, times * cut.epochs, member)
-        values[f"rerun_{arm}_loss"] = _short(last.train[0] * sheet.chance["train"])
-        values[f"rerun_{arm}_val_loss"] = _short(last.validation[0] * sheet.chance["validation"])
-        values[f"rerun_{arm}_best_val_loss"] = _short(best.validation[0] * sheet.chance["validation"])
+        name = f"rerun_{member}_{arm}"
+        values[f"{name}_loss"] = _short(last.train[0] * sheet.chance["train"])
+        values[f"{name}_val_loss"] = _short(last.validation[0] * sheet.chance["validation"])
+        values[f"{name}_best_val_loss"] = _short(best.validation[0] * sheet.chance["validation"])
     return values
 
 
@@ -337,7 +345,7 @@ def _untreated(desk: Desk, refused: list[dict[str, Any]]) -> list[dict[str, Any]
         cases.append(case)
         if case["healthy"]:  # seen with another seed it is another run
             member, seed = desk.seen(len(cases))
-            cases.append({**case, "reruns": _reruns(sheet, cut, member), "run": _shown(sheet, cut, member, seed)})
+            cases.append({**case, "run": _shown(sheet, cut, member, seed)})
 
     for slug, severity, cut in _rate_faults(desk, sheet, best):
         cases.append(cut_case(cut, slug, severity))

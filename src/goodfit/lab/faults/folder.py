@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from goodfit.errors import InputError
-from goodfit.lab.faults.labels import judge
+from goodfit.lab.faults.labels import LABELLING, judge
 from goodfit.values._json import plain
 
 
@@ -38,7 +38,8 @@ class Folder:
         part.replace(self._file(name))
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """All finished blocks, by name.
+        """All finished blocks, by name, each with what was measured of it since: the signals of its runs, its labels
+        once more and what repeating its trainings showed.
 
         Raises:
             InputError: a file is no block.
@@ -47,16 +48,13 @@ class Folder:
             name = file.name.removesuffix(".json.gz")
             if name.count(".") == 0:
                 block, signals = self.load(name), self.load(f"{name}.signals") if self.has(f"{name}.signals") else {}
-                cases = [judge(case) for case in block["cases"]]  # as labels are understood today
-                yield {**block, "cases": [{**case, "signals": signals.get(case["name"])} for case in cases]}
-
-    def pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """The blocks that were labelled twice, as they were labelled first and again."""
-        for block in self.read():
-            name = f"{block['block']}.again"
-            if self.has(name):
-                again = self.load(name)
-                yield block, {**again, "cases": [judge(case) for case in again["cases"]]}
+                again = self.load(f"{name}.again")["cases"] if self.has(f"{name}.again") else []
+                measured = {
+                    case["name"]: {"repeats": case["repeats"], "again": {part: case[part] for part in LABELLING}}
+                    for case in again
+                }
+                cases = [{**judge(case), "signals": signals.get(case["name"])} for case in block["cases"]]
+                yield {**block, "cases": [{**case, **measured.get(case["name"], {})} for case in cases]}
 
     def load(self, name: str) -> dict[str, Any]:
         """One file.

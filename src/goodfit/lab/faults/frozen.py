@@ -11,15 +11,13 @@ from typing import Any
 
 from goodfit.errors import InputError
 from goodfit.lab.faults.labels import judge
-from goodfit.lab.faults.score import Tally
 
 FILE = Path(__file__).with_name("labels.json.gz")
 
 
-def freeze(blocks: Iterable[Mapping[str, Any]], agreement: Mapping[str, Tally] | None = None, path: Path = FILE) -> str:
-    """Write blocks, and how far their labels agree with themselves, to one file; returns its hash (SHA-256)."""
-    known = {name: [tally.hits, tally.tries] for name, tally in (agreement or {}).items()}
-    content = {"blocks": sorted(blocks, key=lambda block: block["block"]), "agreement": known}
+def freeze(blocks: Iterable[Mapping[str, Any]], path: Path = FILE) -> str:
+    """Write blocks to one file; returns its hash (SHA-256)."""
+    content = {"blocks": sorted(blocks, key=lambda block: block["block"])}
     text = json.dumps(content, separators=(",", ":"), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     whole = json.dumps({"sha256": digest, "content": text})
@@ -27,8 +25,8 @@ def freeze(blocks: Iterable[Mapping[str, Any]], agreement: Mapping[str, Tally] |
     return digest
 
 
-def read_frozen(path: Path = FILE) -> tuple[list[dict[str, Any]], dict[str, Tally]]:
-    """The frozen blocks, labelled as labels are understood today, and how far their labels agree with themselves.
+def read_frozen(path: Path = FILE) -> list[dict[str, Any]]:
+    """The frozen blocks, labelled as labels are understood today.
 
     Raises:
         InputError: the file is missing, or its content is not what was frozen.
@@ -42,6 +40,4 @@ def read_frozen(path: Path = FILE) -> tuple[list[dict[str, Any]], dict[str, Tall
         ) from problem
     if hashlib.sha256(text.encode()).hexdigest() != whole["sha256"]:
         raise InputError(f"the frozen labels {path} are not those that were frozen.", "Take the file from the release.")
-    content = json.loads(text)
-    blocks = [{**block, "cases": [judge(case) for case in block["cases"]]} for block in content["blocks"]]
-    return blocks, {name: Tally(*counts) for name, counts in content["agreement"].items()}
+    return [{**block, "cases": [judge(case) for case in block["cases"]]} for block in json.loads(text)["blocks"]]

@@ -31,6 +31,10 @@ CLEARLY_BELOW_CHANCE = 0.95
 MEMORIZED = 0.8
 """Training loss over chance of a network that has learned rows by heart, where its validation loss is no better."""
 
+OF_CURVES = ("validation-below-training", "noisy-validation", "loss-spikes", "wasted-epochs")
+"""Findings that are facts of the very curves that are shown: other seeds need not have them."""
+LABELLING = ("loss", "behind", "gains", "facts")
+"""What is measured of a case to label it."""
 STANDARD = ("rate-x3", "rate-/3", "epochs-x2", "stop-at-best", "wider", "dropout-0.1", "l2-1e-4")
 """None of these works on a balanced network."""
 _TO_OVERFITTING = ("stop-at-best", "early-stopping", "dropout-0.1", "dropout-0.2", "l2-1e-4", "l2-1e-3", "narrower")
@@ -272,7 +276,7 @@ def _verdicts(
         return ("diverged",)
     if facts.stuck > 0.5:
         return ("not-learning", "unfinished") if "epochs-x2" in works else ("not-learning",)
-    right = slugs & {"overfitting", "unfinished", "unstable", "underfitting"}
+    right = slugs & {"not-learning", "overfitting", "unfinished", "unstable", "underfitting"}
     if "learning-rate-too-low" in slugs:
         right |= {"unfinished", "underfitting"}
     if "learning-rate-too-high" in slugs:
@@ -310,6 +314,11 @@ def shown(run: Mapping[str, Any]) -> set[str]:
             "wasted-epochs": _wasted(validation[0]),
         }
     return {slug for slug, true in holds.items() if true}
+
+
+def judged_again(case: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The case as it was labelled with other seeds; `None` where it was not."""
+    return judge({**case, **case["again"]}) if "again" in case else None
 
 
 def judge(case: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,8 @@ FAMILY: Mapping[str, tuple[str, ...]] = {
     "vanishing-gradients": ("saturated-units", "initialization-activation-mismatch"),
     "initialization-activation-mismatch": ("vanishing-gradients", "poor-initialization"),
     "selu-conditions": ("initialization-activation-mismatch",),
+    "unstable": ("learning-rate-too-high",),
+    "diverged": ("learning-rate-too-high",),
     "dropout-too-strong": ("underfitting",),
     "regularization-too-strong": ("underfitting",),
     "regularization-on-unscaled-inputs": ("unscaled-inputs",),

@@ -13,7 +13,7 @@ import numpy as np
 
 from goodfit.checks import diagnose
 from goodfit.lab.faults import labels, sources
-from goodfit.lab.faults.data import Treatment, prepare
+from goodfit.lab.faults.data import Treatment, chance_losses, prepare
 from goodfit.lab.faults.plants import FAMILY
 from goodfit.values import Change, Dataset, Diagnosis, Recipe, Run
 
@@ -96,7 +96,11 @@ class Tally:
 
 @dataclass
 class Scores:
-    """How the checks did on some cases, seen in one way."""
+    """How the checks did on some cases, seen in one way.
+
+    `established` counts the cases that two sets of seeds labelled alike, `established_findings` what was found of these
+    that is true, or false, by both.
+    """
 
     half: str
     view: View
@@ -106,6 +110,10 @@ class Scores:
     healthy_verdict: Tally = field(default_factory=Tally)
     faulty_verdict: Tally = field(default_factory=Tally)
     healthy_alarms: Tally = field(default_factory=Tally)
+    established: Tally = field(default_factory=Tally)
+    established_healthy: Tally = field(default_factory=Tally)
+    established_alarms: Tally = field(default_factory=Tally)
+    established_findings: Tally = field(default_factory=Tally)
     first: Tally = field(default_factory=Tally)
     first_change: Tally = field(default_factory=Tally)
     proposed_change: Tally = field(default_factory=Tally)
@@ -169,7 +177,8 @@ def score(
             planted[half][name] = tried + 1, kept + case["kept"]
         for case in filter(itemgetter("kept"), block["cases"]):
             for view in views:
-                _judge(halves[half, view], case, seen(case, view))
+                if view != "measured" or "repeats" in case:
+                    _judge(halves[half, view], case, seen(case, view))
         say(f"{block['block']}: scored")
     kept = tuple(s for s in halves.values() if s.faulty + s.healthy)
     return Report(kept, planted, agreement or {}, count, datasets)
@@ -192,12 +201,13 @@ def run_of(case: Mapping[str, Any], view: View) -> Run:
     epoch = np.asarray(shown.get("epoch", range(len(curves["loss"][0]))))
     if view == "curves":
         return Run(curves={name: curves[name] for name in ("loss", "val_loss")}, epoch=epoch)
-    known = {**case["measurements"], **(case["reruns"] if view == "measured" else {})}
+    known = {**case["measurements"], **(case["repeats"] if view == "measured" else {})}
     measured = {
         name: float("inf") if value is None else float(value)
         for name, value in known.items()
         if value is not None or name.startswith("rerun_")  # an arm that ended not finite
     }
+    measured["train_chance_loss"] = chance_losses(rows_of(case))["train"]
     sampled = case.get("signals") or {"signals": {}, "layers": (), "epochs": ()}
     signals = {
         name: np.array(values, dtype=np.float64)  # None becomes NaN
@@ -283,6 +293,7 @@ def _judge(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis) -> Non
     scores.verdict.add(right)
     if not right:
         scores.wrong_verdicts["/".join(case["verdicts"]), diagnosis.verdict] += 1
+    _judge_established(scores, case, diagnosis)
     for slug in found:
         if slug in true:
             scores.precision[slug].add(True)
@@ -298,12 +309,30 @@ def _judge(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis) -> Non
         return
     scores.faulty += 1
     scores.faulty_verdict.add(right)
-    if case["planted"]:
+    if case["planted"] and (case["planted"] not in labels.OF_CURVES or case["planted"] in labels.shown(case["run"])):
         same = {case["planted"], *(set(FAMILY.get(case["planted"], ())) & true)}  # any name of the planted cause
         scores.recall[case["planted"]].add(not same.isdisjoint(found))
         scores.confused[case["planted"]][found[0] if found else diagnosis.verdict] += 1
     scores.first.add(bool(found) and found[0] in true)
     _first_change(scores, case, diagnosis)
+
+
+def _judge_established(scores: Scores, case: Mapping[str, Any], diagnosis: Diagnosis) -> None:
+    """The same where two sets of seeds labelled alike: the verdict, and each finding that is true or false by both."""
+    twin = labels.judged_again(case)
+    if twin is None or twin["healthy"] != case["healthy"]:
+        return
+    alike = set(case["verdicts"]) & set(twin["verdicts"])
+    if alike and twin["kept"]:
+        scores.established.add(diagnosis.verdict in alike)
+        if case["healthy"]:
+            scores.established_healthy.add(diagnosis.verdict in alike)
+    first, again = ({*known["slugs"], *natural(case)} for known in (case, twin))
+    if case["healthy"]:
+        scores.established_alarms.add(any(finding.slug not in first | again for finding in diagnosis.found))
+    for slug in {finding.slug for finding in diagnosis.found} - (first ^ again):
+        if slug in first or case["healthy"] or not _undecided(slug, case):
+            scores.established_findings.add(slug in first)
 
 
 def _undecided(slug: str, case: Mapping[str, Any]) -> bool:

@@ -75,9 +75,9 @@ class Subject:
         """
         return seeds.fresh_state(self.model, self.state, seed)
 
-    def order(self, epochs: int, draw: int = 0) -> np.ndarray:
+    def order(self, epochs: int, draw: int | tuple[int, ...] = 0) -> np.ndarray:
         """The row orders of some epochs, one after the other; each without what does not fill a batch."""
-        random = np.random.default_rng([self.seed, draw])
+        random = np.random.default_rng([self.seed, *(draw if isinstance(draw, tuple) else (draw,))])
         whole = self.rows - self.rows % self.steps.batch_size
         return np.concatenate([random.permutation(self.rows)[:whole] for _ in range(epochs)])
 
