@@ -174,8 +174,8 @@ class Result:
         self.engines.update(other.engines)
 
 
-_PASSING = re.compile(re.escape(tempfile.gettempdir()) + r"/tmp\w+")
-"""A name that no two runs have in common."""
+_PASSING = re.compile(re.escape(tempfile.gettempdir()) + r"/tmp\w+|0x[0-9a-f]+")
+"""Names of temporary files and addresses, which no two runs have in common."""
 
 
 def run(modules: list[str], folder: Path, counts: Path | None) -> dict[str, str]:
@@ -195,7 +195,8 @@ def run(modules: list[str], folder: Path, counts: Path | None) -> dict[str, str]
         outcome = next(
             (f"{kind}: {kinds[kind]}" for kind in ("failure", "error", "skipped") if kind in kinds), "passed"
         )
-        ended[f"{case.get('classname')}::{case.get('name')}"] = _PASSING.sub("a temporary file", outcome)
+        name = f"{case.get('classname')}::{case.get('name')}"
+        ended[_PASSING.sub("…", name)] = _PASSING.sub("…", outcome)
     return ended
 
 

@@ -61,7 +61,8 @@ def diagnose(run: Run, dataset: Dataset | None = None) -> Diagnosis:
 
     The verdict is the first of diverged, not-learning, unstable, unfinished, underfitting and overfitting that was
     found (divergence of a minority of the seeds does not count). Where none was, but another learning rate was measured
-    to do better, the fit is underfitting (the rate is too low) or unstable (too high). `balanced` where none was and
+    to do better, the fit is underfitting (the rate is too low) or unstable (too high); and where a fault of the network
+    or its inputs was found that keeps it from what it could learn, underfitting. `balanced` where none was and
     the validation loss is acceptable; `insufficient-evidence` where the curves don't allow for that, with the cheapest
     measurement that would settle it. Of a log that holds more than one training, the last is diagnosed. Of a training
     in stages the last one's curves are read; whether anything was learned is a question to all of them.
