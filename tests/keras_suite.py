@@ -218,7 +218,9 @@ def compare(modules: list[str]) -> Result:
             for test in sorted({*stock, *ours})
             if stock.get(test) != ours.get(test)
         }
-        for _ in range(_AGAIN if different else 0):
+        for _ in range(_AGAIN):
+            if not different:
+                break
             again = run(modules, folder, None)
             different = {test: ends for test, ends in different.items() if again.get(test) != ends[1]}
     return Result(

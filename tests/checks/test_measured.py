@@ -169,6 +169,8 @@ def test_each_loss_is_read_against_the_chance_of_its_own_rows(make) -> None:
     assert make.finding("not-learning", stuck).status == "clear"  # the training loss is well below 1.3
     known = make.run(flat, 1.3 * flat, measurements={**rows, "train_chance_loss": 1.0})
     assert make.finding("not-learning", known).status == "found"
+    constant = make.run(flat, 1.3 * flat, measurements={**rows, "train_chance_loss": 0.0})
+    assert make.finding("not-learning", constant).status == "found"  # a target that is constant in the training rows
 
 
 @pytest.mark.parametrize("slug", ["unscaled-inputs", "regularization-too-strong"])

@@ -111,18 +111,15 @@ def not_learning(case: Case) -> Finding:
     """
     reading = case.reading
     curves = {s: [c] for s, c in reading.trains()}
-    own = (
-        float(case.run.measurements.get("train_chance_loss", reading.chance))
-        if reading.chance_known
-        else reading.chance
-    )
-    lowest = {s: c.lowest / own for s, c in reading.trains()}  # over the chance of the rows that each is measured on
     for s, c in reading.validations():
         curves.setdefault(s, []).append(c)
-        lowest[s] = min(lowest.get(s, math.inf), c.lowest / reading.chance)
     if not curves:
         return not_applicable("not-learning", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
-    if reading.chance_known:
+    if reading.chance_known:  # each loss is read over the chance of its own rows
+        train_chance = max(float(case.run.measurements.get("train_chance_loss", reading.chance)), 1e-300)
+        lowest = {s: c.lowest / train_chance for s, c in reading.trains()}
+        for s, c in reading.validations():
+            lowest[s] = min(lowest.get(s, math.inf), c.lowest / reading.chance)
         gains = [1.0 - level for level in lowest.values()]
     else:
         gains = [max(_fall(c, reading.ratios) for c in cs) for cs in curves.values()]

@@ -15,6 +15,7 @@ from goodfit.lab.faults.data import Treatment, baseline_losses, prepare
 from goodfit.lab.faults.plants import Plant
 from goodfit.lab.faults.setups import BASE_RATE, TASK_LOSS, Setup, recipe
 from goodfit.lab.faults.sheets import Sheet
+from goodfit.training.probes.full_length import SEEDS
 from goodfit.training.programs import Programs
 from goodfit.values import Dataset
 from goodfit.values._json import plain
@@ -23,8 +24,6 @@ LONG = 80
 """Epochs of the longest training that a user sees; sheets are twice as long."""
 IMAGES_SHARE = 0.4
 """Epochs of trainings on images over those on tables."""
-REPEATED = 3
-"""Seeds with which the probe `full-length` repeats a training."""
 HEALTHY_AT_MOST, NATURAL_AT_MOST = 8, 3
 """Trainings of a block that were meant to be healthy and are, each seen with two seeds; and that are not."""
 ALL_RATES = tuple(range(len(sheets.FACTORS)))
@@ -292,7 +291,7 @@ def repeats(sheet: Sheet, cut: Cut) -> dict[str, float | None]:
     """
     values: dict[str, float | None] = {}
     arms = {"same": (0, 1), "threefold": (1, 1), "third": (-1, 1), "tenfold": (2, 1), "tenth": (-2, 1), "twice": (0, 2)}
-    for (arm, (step, times)), member in itertools.product(arms.items(), range(REPEATED)):
+    for (arm, (step, times)), member in itertools.product(arms.items(), range(SEEDS)):
         if cut.rate + step not in sheet.rates:
             continue
         last = sheets.end(sheet, cut.rate + step, times * cut.epochs, None, member)
