@@ -207,6 +207,7 @@ def test_backup_and_restore(rows, tmp_path):
         with pytest.raises(RuntimeError, match="power cut"):
             train(made, **arguments, callbacks=[backup, Fails()])
         result = train(made, **arguments, callbacks=[callbacks.BackupAndRestore(tmp_path / str(place))])
+        assert getattr(result, "engine", "compiled-epoch") == "compiled-epoch"
         ended.append((result.epoch, [np.asarray(v.value).tolist() for v in made.variables]))
     assert ended[0] == ended[1]
     assert ended[0][0] == [3, 4]

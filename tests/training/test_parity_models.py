@@ -46,6 +46,8 @@ OPTIMIZERS = {
     "exponential-decay": lambda: o.Adam(o.schedules.ExponentialDecay(0.01, 4, 0.9)),
     "cosine-decay": lambda: o.SGD(o.schedules.CosineDecay(0.05, 9, warmup_target=0.1, warmup_steps=2)),
     "piecewise": lambda: o.SGD(o.schedules.PiecewiseConstantDecay([3, 6], [0.1, 0.05, 0.01])),
+    "schedule-free": lambda: o.ScheduleFreeAdamW(0.01),
+    "multi": lambda: o.MultiOptimizer(o.OptimizerMap(o.SGD(0.01), {".*dense_1.*": o.Adam(0.01)})),
 }
 FAST_OPTIMIZERS = {"ema"}
 
@@ -108,6 +110,15 @@ def unbuilt():
     return model
 
 
+def attention():
+    inputs = keras.Input((6,))
+    steps = layers.Reshape((3, 2))(inputs)
+    seen = layers.MultiHeadAttention(2, 4, dropout=0.1)(steps, steps)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(layers.LayerNormalization()(seen))))
+    model.compile("adam", "mse")
+    return model
+
+
 def mixed(policy):
     def make():
         before = keras.config.dtype_policy()
@@ -142,7 +153,7 @@ NETWORKS = {
     "lstm-dropout": lambda: build(layers.Reshape((3, 2)), layers.LSTM(5, dropout=0.2, recurrent_dropout=0.1)),
     "gru": lambda: build(layers.Reshape((3, 2)), layers.GRU(5, return_sequences=True), layers.GlobalMaxPooling1D()),
     "bidirectional": lambda: build(layers.Reshape((3, 2)), layers.Bidirectional(layers.SimpleRNN(4))),
-    "attention": lambda: build(layers.Reshape((3, 2)), layers.Dense(4), layers.LayerNormalization(), layers.Flatten()),
+    "attention": attention,
     "conv1d": lambda: build(layers.Reshape((6, 1)), layers.Conv1D(4, 3, padding="causal"), layers.Flatten()),
     "cnn": lambda: build(
         layers.Dense(64),
@@ -165,11 +176,7 @@ NETWORKS = {
     ),
     "conv3d": lambda: build(layers.Dense(64), layers.Reshape((4, 4, 4, 1)), layers.Conv3D(2, 2), layers.Flatten()),
     "channels-first": lambda: build(
-        layers.Dense(32),
-        layers.Reshape((2, 4, 4)),
-        layers.Permute((2, 3, 1)),
-        layers.Conv2D(3, 2, groups=1),
-        layers.Flatten(),
+        layers.Dense(32), layers.Reshape((2, 4, 4)), layers.Conv2D(3, 2, data_format="channels_first"), layers.Flatten()
     ),
     "augmentation": lambda: build(
         layers.Dense(64), layers.Reshape((8, 8, 1)), layers.RandomFlip(seed=2), layers.Flatten()
@@ -246,6 +253,38 @@ def test_binary_metrics(parity, rows, name):
         batch_size=16,
         epochs=3,
         validation_split=0.2,
+    )
+
+
+@pytest.mark.parametrize("metric", [m.AUC, lambda: m.AUC(curve="PR", summation_method="majoring"), m.F1Score])
+def test_results_of_many_epochs_are_rounded_as_those_of_one(parity, rows, metric):
+    """Sums over an epoch's counts and over many epochs' at once differ in the last bit in every third epoch or so."""
+    x, y = rows(500)
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=30)
+    parity(
+        lambda: classifier("binary_crossentropy", [metric()]),
+        x=x,
+        y=(y > 0).astype("float32"),
+        batch_size=16,
+        epochs=30,
+        validation_split=0.2,
+        callbacks=[stop],
+    )
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_sums_over_the_rows_of_a_batch_for_each_output(parity, rows, outputs, shuffle):
+    x, y = rows(300, outputs=outputs)
+    made = [m.R2Score(), m.MeanAbsoluteError(), m.PearsonCorrelation(axis=0)]
+    parity(
+        lambda: mlp(outputs=outputs, metrics=[type(one).from_config(one.get_config()) for one in made]),
+        x=x,
+        y=y,
+        batch_size=32,
+        epochs=12,
+        validation_split=0.2,
+        shuffle=shuffle,
     )
 
 

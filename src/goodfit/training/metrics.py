@@ -3,7 +3,8 @@
 Keras computes a metric's result eagerly, one operation at a time. Inside a compiled program several operations are
 made one, with other roundings (a product and a sum become a fused multiply-add). For a mean, which is one division,
 that makes no difference, and its result is taken from the program. For other metrics (R², AUC, F1) the program gives
-back what they have counted, and the results are computed here, one operation at a time, for a whole chunk at once.
+back what they have counted, and the results are computed here, one operation and one epoch at a time: sums over many
+epochs at once are rounded otherwise too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import keras
 from jax.extend import core
 
@@ -57,27 +59,22 @@ def logs_of(model: keras.Model, results: Any) -> Read:
     Returns:
         A function of an epoch's place in the chunk.
     """
-    (trained, counted), (validated, val_counted) = results
-    if counted:
-        trained = {**trained, **_results(model, counted, trained, "")}
-    if val_counted:
-        validated = {**validated, **_results(model, val_counted, validated, "val_")}
-    trained, validated = jax.device_get((trained, validated))
+    (trained, counted), (validated, val_counted) = jax.device_get(results)
 
     def read(place: int, with_validation: Any) -> dict[str, Any]:
-        chosen = {**trained, **validated} if with_validation else trained
-        return {name: values[place] for name, values in chosen.items()}
+        logs = _at(model, trained, counted, place, "")
+        return {**logs, **_at(model, validated, val_counted, place, "val_")} if with_validation else logs
 
     return read
 
 
-def _results(model: keras.Model, counted: Any, logs: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The metrics' results by name; none where the step logs other names."""
-
-    def results_of(tracked: Any) -> dict[str, Any]:
-        with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, tracked, strict=True))):
-            return program.flatten_logs(model.get_metrics_result())
-
-    results = jax.vmap(results_of)(counted)
-    named = {f"{prefix}{name}": values for name, values in results.items()}
-    return named if set(named) == set(logs) else {}
+def _at(model: keras.Model, logs: dict[str, Any], counted: Any, place: int, prefix: str) -> dict[str, Any]:
+    """The logs of one epoch, the metrics' results made of what they have counted, unless the step logs other names."""
+    told = {name: values[place] for name, values in logs.items()}
+    if not counted:
+        return told
+    tracked = [jnp.asarray(values[place]) for values in counted]
+    with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, tracked, strict=True))):
+        results = program.flatten_logs(model.get_metrics_result())
+    named = {f"{prefix}{name}": value for name, value in jax.device_get(results).items()}
+    return {**told, **named} if set(named) == set(told) else told

@@ -204,11 +204,13 @@ def _repeat(
     def part(array: jax.Array, place: jax.Array) -> jax.Array:
         return lax.dynamic_slice_in_dim(array, start + place * size, size)
 
-    def take(array: jax.Array, place: jax.Array) -> jax.Array:
-        return array.at[part(order, place)].get(mode="promise_in_bounds", wrap_negative_indices=False)
-
     def body(place: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-        batch = jax.tree.map(lambda array: (part if order is None else take)(array, place), data)
+        # Gathered even where they stand in a row: a slice would be joined with the sums that metrics make of it, and
+        # these would be rounded in another way than in Keras's step, which is given the batch.
+        index = start + place * size + jnp.arange(size, dtype=jnp.int32) if order is None else part(order, place)
+        batch = jax.tree.map(
+            lambda array: array.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False), data
+        )
         return run(carry[1], batch)
 
     # A loop even where it runs once, of a length that XLA does not know: a step joined with its surroundings would be
