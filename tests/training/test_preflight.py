@@ -122,3 +122,116 @@ def test_turned_off():
 
 def test_warnings_are_in_the_result():
     assert "orders of magnitude" in engine.fit(model(), X * [1, 1e5, 1], Y, verbose=0).warnings[0]
+
+
+CLASSES = np.arange(12) % 3
+
+
+def two_outputs():
+    inputs = keras.Input((3,))
+    outputs = {"size": layers.Dense(1, name="size")(inputs), "kind": layers.Dense(3, "softmax", name="kind")(inputs)}
+    made = keras.Model(inputs, outputs)
+    made.compile("sgd", {"size": "mse", "kind": "sparse_categorical_crossentropy"})
+    return made
+
+
+class Own(keras.Model):
+    def __init__(self, units, activation=None):
+        super().__init__()
+        self.dense = layers.Dense(units, activation)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def own(units, activation=None, loss="mse"):
+    made = Own(units, activation)
+    made(X)
+    made.compile("sgd", loss)
+    return made
+
+
+def unbuilt(units, activation=None, loss="mse"):
+    made = keras.Sequential([layers.Dense(units, activation)])
+    made.compile("sgd", loss)
+    return made
+
+
+def by_softmax_operation():
+    inputs = keras.Input((3,))
+    made = keras.Model(inputs, keras.ops.softmax(layers.Dense(3)(inputs)))
+    made.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return made
+
+
+CROSS = "sparse_categorical_crossentropy"
+
+
+@pytest.mark.parametrize(
+    ("make", "y", "words"),
+    [
+        (two_outputs, {"size": np.ones((12, 3)), "kind": CLASSES}, ["y['size'] has 3 columns", "1 output:"]),
+        (two_outputs, {"size": Y, "kind": CLASSES + 1}, ["y['kind'] holds labels (3) outside 0..2", "Subtract 1"]),
+        (lambda: own(3, "softmax", CROSS), CLASSES + 1, ["y holds labels (3) outside 0..2"]),
+        (lambda: own(1), np.ones((12, 3)), ["y has 3 columns"]),
+        (lambda: unbuilt(3, "softmax", CROSS), CLASSES + 1, ["y holds labels (3) outside 0..2"]),
+        (lambda: unbuilt(1), np.ones((12, 3)), ["y has 3 columns"]),
+        (lambda: unbuilt(1, "softmax"), Y, ["softmax over one unit"]),
+    ],
+)
+def test_models_of_every_kind_are_looked_at(make, y, words):
+    with pytest.raises(InputError) as caught:
+        engine.fit(make(), X, y, verbose=0)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_two_outputs_in_a_list_too():
+    inputs = keras.Input((3,))
+    made = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(3, "softmax")(inputs)])
+    made.compile("sgd", ["mse", CROSS])
+    with pytest.raises(InputError, match=r"y\[1\] holds labels \(3\)"):
+        engine.fit(made, X, [Y, CLASSES + 1], verbose=0)
+    assert engine.fit(made, X, [Y, CLASSES], verbose=0).outcome == "finished"
+
+
+def test_labels_beyond_the_width_of_an_output_for_each_step():
+    made = keras.Sequential([keras.Input((3, 1)), layers.Dense(3, activation="softmax")])
+    made.compile("sgd", CROSS)
+    with pytest.raises(InputError, match="outside"):
+        engine.fit(made, X[..., None], np.full((12, 3), 3), verbose=0)
+
+
+def test_a_softmax_operation_at_the_end_of_a_model_for_logits_is_mentioned():
+    assert "has already applied a softmax" in engine.fit(by_softmax_operation(), X, CLASSES, verbose=0).warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["jax", "torch"])
+def test_bfloat16_is_looked_at_like_any_number(kind):
+    import jax.numpy as jnp
+    import torch
+
+    make = {"jax": lambda a: jnp.asarray(a).astype("bfloat16"), "torch": lambda a: torch.tensor(a).bfloat16()}[kind]
+    assert engine.fit(model(), make(X), Y, verbose=0).outcome == "finished"
+    with pytest.raises(InputError, match="x holds NaN"):
+        engine.fit(model(), make(changed(X, (4, 1), np.nan)), Y, verbose=0)
+
+
+def test_class_weights_that_are_no_numbers_or_negative():
+    labels = (Y > 0).astype(int)
+    with pytest.raises(InputError, match="class_weight is not a finite number for the class 0"):
+        engine.fit(model(), X, labels, class_weight={0: np.nan, 1: 1.0}, verbose=0)
+    with pytest.raises(InputError, match="zero for every class"):
+        engine.fit(model(), X, labels, class_weight={0: 0.0, 1: 0.0}, verbose=0)
+    result = engine.fit(model(), X, labels, class_weight={0: -1.0, 1: 1.0}, verbose=0)
+    assert any("class_weight is negative for the class 0" in note for note in result.warnings)
+
+
+@pytest.mark.parametrize(("kind", "column"), [("Int64", "c"), ("boolean", "c"), ("bool", "c")])
+def test_a_frame_with_columns_that_numpy_holds_as_objects_names_them(kind, column):
+    frame = pd.DataFrame(X, columns=list("abc"))
+    frame[column] = pd.array([1] * 12, dtype=kind)
+    with pytest.raises(InputError, match=f"as numbers: '{column}'") as caught:
+        engine.fit(model(), frame, Y, verbose=0)
+    assert "astype('float32')" in str(caught.value)
+    assert engine.fit(model(), frame.astype("float32"), Y, verbose=0).outcome == "finished"

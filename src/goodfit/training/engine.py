@@ -120,7 +120,9 @@ def fit(
     }
     found: tuple[str, ...] = ()
     if checks == "on":
-        found = preflight.check(model, x, y, sample_weight=sample_weight, validation_data=validation_data)
+        found = preflight.check(
+            model, x, y, sample_weight=sample_weight, class_weight=class_weight, validation_data=validation_data
+        )
         found += preflight_setup.check_arguments(model, arguments)
     reason = keras_internals.unsupported(model) or _unusual(model, arguments)
     if not reason:

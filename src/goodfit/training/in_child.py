@@ -64,7 +64,7 @@ def fit(model: keras.Model, arguments: Mapping[str, Any], checks: str = "on") ->
     began = time.perf_counter()
     found: tuple[str, ...] = ()
     if checks == "on":
-        given = {name: arguments[name] for name in ("sample_weight", "validation_data")}
+        given = {name: arguments[name] for name in ("sample_weight", "class_weight", "validation_data")}
         found = preflight.check(model, arguments["x"], arguments["y"], **given)
         found += preflight_setup.check_arguments(model, arguments)
     _refuse_what_cannot_travel(model, arguments)

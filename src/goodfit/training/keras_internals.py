@@ -185,6 +185,19 @@ def built(model: keras.Model) -> bool:
     return all(layer.built for layer in [*model._flatten_layers(), *parts])
 
 
+def built_alone(model: keras.Model) -> bool:
+    """Whether the model itself is built, whatever its loss and metrics are."""
+    return bool(model.built) and all(layer.built for layer in model._flatten_layers())
+
+
+def outputs_of(model: Any) -> list[tuple[str, tuple[Any, ...], Any]]:
+    """Name and shape of each output of a functional model, and the layer or operation that gives it."""
+    return [
+        (name, tuple(tensor.shape), tensor._keras_history.operation)
+        for name, tensor in zip(getattr(model, "output_names", [model.name]), model.outputs, strict=True)
+    ]
+
+
 def callback_list(model: keras.Model, callbacks: Any, verbose: Any, epochs: int, steps: int) -> Any:
     """The callbacks in Keras's own container, with its history and progress bar."""
     if isinstance(callbacks, keras.callbacks.CallbackList):

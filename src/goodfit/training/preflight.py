@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.training import keras_internals
+from goodfit.training.heads import Head, as_array, heads_of
 from goodfit.training.identity_batches import IdentityBatches
 from goodfit.training.losses import check_identities
 
@@ -23,7 +24,13 @@ NAMED = 5
 
 
 def check(
-    model: keras.Model, x: Any, y: Any = None, *, sample_weight: Any = None, validation_data: Any = None
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    validation_data: Any = None,
 ) -> tuple[str, ...]:
     """Look at model and data before training.
 
@@ -32,6 +39,7 @@ def check(
         x: inputs, as given to `fit`; what is not arrays is not looked at.
         y: targets.
         sample_weight: weights of the rows.
+        class_weight: weights of the classes, by their numbers.
         validation_data: `(x, y)` or `(x, y, sample_weight)`.
 
     Returns:
@@ -51,7 +59,10 @@ def check(
     if isinstance(x, IdentityBatches):
         x, y = x.x, x.y
     _check_frozen(model)
-    warnings = list(_check_output(model))
+    heads = heads_of(model, x)
+    warnings = [note for head in heads for note in _check_output(head)]
+    if isinstance(class_weight, Mapping) and class_weight:
+        warnings += _check_class_weights(class_weight)
     sets: list[tuple[str, Any]] = [("", (x, y, sample_weight))]
     if isinstance(validation_data, (tuple, list)) and 2 <= len(validation_data) <= 3:
         sets.append(("validation ", (*validation_data, None)[:3]))
@@ -68,10 +79,31 @@ def check(
             _check_values(model, name, part, columns)
             warnings += _check_weights(name, part)
         labels = list(_arrays(f"{prefix}y", targets))
+        check_targets(heads, f"{prefix}y", targets)
         if len(labels) == 1:
-            _check_targets(model, *labels[0][:2])
             check_identities(model.loss, *labels[0][:2])
     return tuple(warnings)
+
+
+def check_targets(heads: Sequence[Head], name: str, targets: Any) -> None:
+    """`InputError` where targets can't be meant for the outputs of a model.
+
+    Args:
+        heads: the outputs, see `heads_of`.
+        name: what to call the targets.
+        targets: an array; or one for each output, in their order or by their names.
+    """
+    parts = targets if isinstance(targets, Mapping) else {}
+    if isinstance(targets, (list, tuple)) and len(targets) == len(heads) > 1:
+        parts = {head.name: part for head, part in zip(heads, targets, strict=True)}
+    for place, head in enumerate(heads):
+        if len(heads) == 1 and not isinstance(targets, Mapping):
+            called, part = name, targets
+        else:
+            called = f"{name}[{head.name!r}]" if isinstance(targets, Mapping) else f"{name}[{place}]"
+            part = parts.get(head.name)
+        for one, array, _ in _arrays(called, part):
+            _check_targets(head, one, array)
 
 
 def _arrays(name: str, data: Any) -> Iterator[tuple[str, np.ndarray, list[str]]]:
@@ -90,8 +122,17 @@ def _arrays(name: str, data: Any) -> Iterator[tuple[str, np.ndarray, list[str]]]
             texts = [n for n, kind in zip(columns, data.dtypes, strict=True) if not _is_number(kind)]
             if texts:
                 raise _not_numbers(name, texts)
-        array = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asarray(data)
-        yield name, array, columns
+        mixed = [n for n, kind in zip(columns, data.dtypes, strict=True) if not _is_plain(kind)] if columns else []
+        if mixed and np.asarray(data).dtype.kind == "O":
+            raise InputError(
+                f"{name} holds columns that NumPy can't hold beside the others as numbers: {_some(mixed)}.",
+                f"Give {name}.astype('float32').",
+            )
+        yield name, as_array(data), columns
+
+
+def _is_plain(kind: Any) -> bool:
+    return isinstance(kind, np.dtype) and kind.kind in "iuf"
 
 
 def _is_number(kind: Any) -> bool:
@@ -107,7 +148,7 @@ def _not_numbers(name: str, columns: list[str]) -> InputError:
 
 
 def _check_values(model: keras.Model, name: str, array: np.ndarray, columns: list[str]) -> None:
-    if array.dtype.kind not in "biufcV":  # V: bfloat16 and its like
+    if array.dtype.kind not in "biufc":
         if not model.jit_compile:
             return  # a layer that takes text
         raise _not_numbers(name, columns)
@@ -163,6 +204,21 @@ def _check_weights(name: str, array: np.ndarray) -> list[str]:
     return []
 
 
+def _check_class_weights(weights: Mapping[Any, Any]) -> list[str]:
+    values = {key: float(as_array(value)) for key, value in weights.items()}
+    bad = [key for key, value in values.items() if not np.isfinite(value)]
+    if bad:
+        raise InputError(
+            f"class_weight is not a finite number for the class {_some(bad)}.", "Give each class a finite weight."
+        )
+    if not any(values.values()):
+        raise InputError("class_weight is zero for every class, so nothing would be learned.", "Give some a weight.")
+    negative = [key for key, value in values.items() if value < 0]
+    if negative:
+        return [f"class_weight is negative for the class {_some(negative)}: there the loss is made larger."]
+    return []
+
+
 def _check_frozen(model: keras.Model) -> None:
     changed = keras_internals.trainable_since_compile(model)
     if changed:
@@ -172,64 +228,29 @@ def _check_frozen(model: keras.Model) -> None:
         )
 
 
-def _last_activation(model: keras.Model) -> str:
-    """The name of the activation of a model's last layer; `""` where that is not known."""
-    if not getattr(model, "layers", None) or len(getattr(model, "outputs", None) or ()) != 1:
-        return ""
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax):
-        return "softmax"
-    return getattr(getattr(last, "activation", None), "__name__", "")
-
-
-def _width(model: keras.Model) -> int | None:
-    """The size of the last axis of a model's only output, where that is known."""
-    outputs = getattr(model, "outputs", None) or ()
-    return outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
-
-
-def _loss(model: keras.Model) -> tuple[str, bool]:
-    """The name of a model's only loss, and whether it takes logits; `""` where it is not one of Keras's own."""
-    given = model.loss
-    if isinstance(given, (list, tuple, Mapping)):
-        parts = list(given.values()) if isinstance(given, Mapping) else list(given)
-        if len(parts) != 1:
-            return "", False
-        given = parts[0]
-    try:
-        loss = keras.losses.get(given)
-    except (ValueError, TypeError):
-        return "", False
-    function = getattr(loss, "fn", loss)  # a loss object of Keras's carries its function
-    if not getattr(function, "__module__", "").startswith("keras."):
-        return "", False
-    name = getattr(function, "__name__", "")
-    return name, bool(getattr(loss, "_fn_kwargs", {}).get("from_logits", False))
-
-
-def _check_output(model: keras.Model) -> Iterator[str]:
-    activation, width, (loss, from_logits) = _last_activation(model), _width(model), _loss(model)
-    if activation == "softmax" and width == 1:
+def _check_output(head: Head) -> Iterator[str]:
+    activation, loss = head.activation, head.loss
+    if activation == "softmax" and head.width == 1:
         raise InputError(
             "the last layer is a softmax over one unit, which is 1 whatever the input.",
             "Use a sigmoid with binary cross-entropy, or one unit for each class.",
         )
     if not loss.endswith("crossentropy") or not activation:
         return
-    if from_logits and activation in ("softmax", "sigmoid"):
+    if head.from_logits and activation in ("softmax", "sigmoid"):
         yield (
             f"the loss takes logits (from_logits=True), but the last layer has already applied a {activation}; "
             "leave one of the two out."
         )
-    if not from_logits and activation == "linear" and isinstance(model.layers[-1], keras.layers.Dense):
+    if not head.from_logits and activation == "linear" and head.dense:
         yield (
             f"the loss {loss} takes probabilities, but the last layer has no activation; "
             "set from_logits=True in the loss, or give the layer a sigmoid or softmax."
         )
 
 
-def _check_targets(model: keras.Model, name: str, array: np.ndarray) -> None:
-    width, (loss, _) = _width(model), _loss(model)
+def _check_targets(head: Head, name: str, array: np.ndarray) -> None:
+    width, loss = head.width, head.loss
     if width is None or not loss:
         return
     if loss == "sparse_categorical_crossentropy":
@@ -243,7 +264,7 @@ def _check_targets(model: keras.Model, name: str, array: np.ndarray) -> None:
                 "Map the labels to 0 and 1.",
             )
     columns = array.shape[1] if array.ndim == 2 else 1
-    if array.ndim <= 2 and columns != width and 1 in (columns, width):
+    if len(head.shape) == 2 and array.ndim <= 2 and columns != width and 1 in (columns, width):
         raise InputError(
             f"{name} has {columns} column{'s' * (columns != 1)}, but the model has {width} "
             f"output{'s' * (width != 1)}: Keras would repeat the one along the other.",
