@@ -32,7 +32,11 @@ def test_the_oldest_is_the_lowest_allowed_and_the_newest_is_the_pinned_one():
 
 def test_the_complete_check_tests_the_oldest():
     script = ROOT / ".ci" / "run"
-    assert f"oldest={TESTED_VERSIONS[0]}\n" in script.read_text(encoding="utf-8")
+    text = script.read_text(encoding="utf-8")
+    assert f"oldest={TESTED_VERSIONS[0]}\n" in text
+    last = text[text.index("GOODFIT_TEST_KERAS=") :]
+    assert '-m "slow or not slow"' in last  # every option, not only those of the fast suite
+    assert "test_parity_*.py" in last
 
 
 @pytest.mark.parametrize("version", ["3.14.1", "3.16.0", "4.0.0"])
