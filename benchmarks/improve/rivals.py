@@ -69,7 +69,7 @@ def applied(own: Study, changes: list[Any], strict: bool = True) -> Any:
 
 
 def by_improve(own: Study) -> list[Point]:
-    """The incumbents of `improve`: the baseline, and after each round what was kept."""
+    """The incumbents of `improve`: the baseline, and after each round what was kept and borne out in the end."""
     from goodfit.improvement import Budget
     from goodfit.improvement.search import MORE_SEEDS, ROUNDS
 
@@ -90,7 +90,7 @@ def by_improve(own: Study) -> list[Point]:
     own.proof.train = train
     points = [_point(own, own.proof.own.recipe, ladder.trials[0].steps / unit)]
     for place, trial in enumerate(ladder.trials):
-        if place and (trial.kept or "Kept" in trial.note):
+        if place and trial.kept:
             hashes = {r.hash for r, t in zip(ladder.recipes, ladder.trials, strict=True) if t.against == trial.against}
             end = max(steps for known, steps in trained if known in hashes)
             points.append(_point(own, ladder.recipes[place], end / unit))

@@ -33,6 +33,8 @@ CHANGES = (
     "clip-gradients",
 )  # fmt: skip
 STUDIES = 400
+PROGRAMS = 60
+"""Compiled programs that studies of noise share at most: each maps memory, which a process may do so often only."""
 
 
 def _known() -> dict[str, Any]:
@@ -48,8 +50,10 @@ def _keep(results: dict[str, Any]) -> None:
 def _network(features: int) -> Any:
     import keras
 
-    layers = [keras.layers.Dense(64, "relu"), keras.layers.Dense(64, "relu"), keras.layers.Dense(1)]
-    model = keras.Sequential([keras.Input((features,)), *layers])
+    names = ("first", "second", "output")  # of their own: studies share programs by the layers' names too
+    units = zip((64, 64, 1), ("relu", "relu", None), names, strict=True)
+    layers = [keras.layers.Dense(width, activation, name=name) for width, activation, name in units]
+    model = keras.Sequential([keras.Input((features,), name="inputs"), *layers], name="network")
     model.compile("adam", "mse")
     return model
 
@@ -82,20 +86,31 @@ def speed() -> None:
 
 def noise(limit: int) -> None:
     """So many more studies of targets that are noise."""
+    import jax
     import numpy as np
 
-    from goodfit.api.improving import improve
+    from goodfit.api.improving import proof_of
+    from goodfit.improvement import Budget
+    from goodfit.values import silent
 
-    results = _known()
+    results, programs = _known(), {}
     done = results.setdefault("noise", [])
     for number in range(len(done), min(len(done) + limit, STUDIES)):
         draw = np.random.default_rng([number, 6])
-        x, y = draw.normal(size=(200, 5)).astype("float32"), draw.normal(size=200).astype("float32")
-        study = improve(_network(5), x, y, epochs=20, early_stopping=5 if number % 2 else None, rounds=3)
-        kept = [trial.change.name for trial in study.trials if trial.kept and trial.change]
-        done.append({"number": number, "kept": kept, "improved": study.improved})
+        data = draw.normal(size=(200, 5)).astype("float32"), draw.normal(size=200).astype("float32")
+        stopping = 5 if number % 2 else None
+        proof = proof_of(_network(5), data, (None, None), None, 0.2, "loss", 32, 20, stopping, 0, None, silent)
+        if len(programs) > PROGRAMS:
+            programs.clear()
+            jax.clear_caches()
+        proof.rows.programs.update(programs)  # all studies have rows of one shape: nothing is compiled twice
+        ladder = proof.search(range(8), budget=Budget(), changes=None, most=None, rounds=3)
+        programs.update(proof.rows.programs)
+        kept = [trial.change.name for trial in ladder.trials if trial.kept and trial.change]
+        promising = sum("resh seeds" in trial.note for trial in ladder.trials)
+        done.append({"number": number, "kept": kept, "promising": promising, "improved": ladder.improved})
         _keep(results)
-        print(number, "improved" if study.improved else "", *kept, flush=True)
+        print(number, "improved" if ladder.improved else "", promising, *kept, flush=True)
 
 
 def table() -> None:
@@ -111,7 +126,11 @@ def table() -> None:
     if results.get("noise"):
         done = results["noise"]
         wrong, kept = sum(one["improved"] for one in done), sum(bool(one["kept"]) for one in done)
-        lines.append(f"- pure noise: improved in {wrong} of {len(done)} studies; a change was kept in {kept}")
+        promising = sum(bool(one["promising"]) for one in done)
+        lines.append(
+            f"- pure noise: improved in {wrong} of {len(done)} studies; a change was promising in {promising}, and kept"
+            f" in {kept}"
+        )
     if results.get("repair"):
         import repair
 

@@ -284,6 +284,17 @@ def test_more_is_tried_where_a_network_is_no_better_than_chance(rate, stuck):
     assert len(beside) > UNASKED if stuck else len(beside) == UNASKED
 
 
+def test_with_a_budget_that_is_left_more_is_tried_than_without():
+    x, y = rows(200)
+    model = compiled(sequential(), keras.optimizers.Adam(1e-2))
+    study = improve(model, x, y, **{**QUICK, "epochs": 2, "seeds": 4, "budget": 10_000, "rounds": 1})
+    tried = {trial.change.name for trial in study.trials if trial.change}
+    asked = {change.name for finding in study.trials[0].diagnosis.found for change in finding.changes}
+    assert len(tried - asked) > UNASKED
+    assert "standardize-inputs" in tried
+    assert study.about["steps"] <= 10_000
+
+
 @pytest.fixture(scope="module")
 def standardized(tmp_path_factory):
     """A study whose only change is kept, with its rows and the folder it is saved in."""

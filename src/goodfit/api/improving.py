@@ -110,9 +110,10 @@ def improve(
 
     The model is trained as it is, diagnosed, and then with one change after the other: those that the findings ask
     for, and a few that none asked for; with a budget, each finding's first change before all others, which then are
-    tried where none of these helps. All are judged by one endpoint on rows that neither trained nor chose the epoch.
-    The best change is kept where it is better beyond noise, all changes allowed for, and the search goes on from there.
-    At the end the kept model is compared with the baseline on fresh seeds, and with chance. "No change helps" is an
+    tried where none of these helps, as many as the budget allows. All are judged by one endpoint on rows that neither
+    trained nor chose the epoch. The search goes on from the best change that is better beyond noise, all changes
+    allowed for, or promising. At the end, on fresh seeds, what is kept has to be better than the baseline beyond noise,
+    and its last change better than what it was tried against. "No change helps" is an
     answer. The model that was given is never touched.
 
     Args:

@@ -138,11 +138,14 @@ class Proof:
                 plain = Diagnosis(diagnosis.verdict, diagnosis.reason)
                 return [list(propose(plain, changes, tried=useless, unasked=None))]
             unlabeled, auxiliary = (given is not None for given in (self.rows.unlabeled, self.rows.auxiliary))
-            listed = [*(rescuing() if stuck else ()), *unasked(unlabeled=unlabeled, auxiliary=auxiliary)]
+            listed = unasked(unlabeled=unlabeled, auxiliary=auxiliary)
+            listed = [*rescuing(), *listed] if stuck else [*listed, *rescuing()] if budget.limited else listed
             others = allowed(listed, self.own.recipe, apply)
-            beside = UNASKED + len(rescuing()) * stuck if most is None else None
-            found = propose(diagnosis, others, tried=useless, unasked=beside)[:most]
-            return in_batches(diagnosis, found)
+            beside = UNASKED + len(rescuing()) * stuck
+            found = propose(
+                diagnosis, others, tried=useless, unasked=beside if most is None and not budget.limited else None
+            )
+            return in_batches(diagnosis, found[:most], beside)
 
         return search(
             self.own.recipe,

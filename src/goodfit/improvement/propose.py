@@ -53,8 +53,9 @@ def propose(
     return tuple(chosen)
 
 
-def in_batches(diagnosis: Diagnosis, changes: Sequence[Change]) -> list[list[Change]]:
-    """Each finding's first change, then the others that findings ask for, then those that none asks for.
+def in_batches(diagnosis: Diagnosis, changes: Sequence[Change], unasked: int = UNASKED) -> list[list[Change]]:
+    """Each finding's first change, then the others that findings ask for, then so many that none asks for, then the
+    rest.
 
     Where one of the first mends the fault, the others are for later.
 
@@ -64,12 +65,13 @@ def in_batches(diagnosis: Diagnosis, changes: Sequence[Change]) -> list[list[Cha
         >>> finding = Finding("unfinished", "found", "medium", "…", changes=(made[1], made[0]))
         >>> batches = in_batches(Diagnosis("unfinished", "…", (finding,)), made)
         >>> [[change.name for change in batch] for batch in batches]
-        [['two'], ['one'], ['three']]
+        [['two'], ['one'], ['three'], []]
     """
     asked = [[edits_of(c) for c in finding.changes if c.edits] for finding in diagnosis.found]
     first, known = {edits[0] for edits in asked if edits}, {edit for edits in asked for edit in edits}
     ranks = [0 if edits_of(change) in first else 1 if edits_of(change) in known else 2 for change in changes]
-    return [[change for change, rank in zip(changes, ranks, strict=True) if rank == batch] for batch in range(3)]
+    batches = [[change for change, rank in zip(changes, ranks, strict=True) if rank == batch] for batch in range(3)]
+    return [*batches[:2], batches[2][:unasked], batches[2][unasked:]]
 
 
 def edits_of(change: Change) -> str:

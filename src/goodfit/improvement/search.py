@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +14,7 @@ from goodfit.errors import InputError
 from goodfit.improvement.budget import UNLIMITED, Budget
 from goodfit.improvement.compare import LEVEL, Arm, Design, compare, holm, joined
 from goodfit.improvement.ladder import Ladder
+from goodfit.improvement.looks import Looks, note_of, weights_of
 from goodfit.improvement.propose import edits_of
 from goodfit.improvement.trials import UnwritableError
 from goodfit.values import Change, Comparison, Diagnosis, Progress, Recipe, Report, Trial, silent
@@ -23,6 +25,9 @@ ROUNDS = 6
 """Changes kept at most, one after the other."""
 RACING_SEEDS = 4
 """Fewer seeds than this are not divided: a half of them would tell too little."""
+SEARCH_LEVEL = 0.2
+"""A change is promising where its p, corrected for all of the round, is at most this: the search goes on from it where
+none is better beyond noise. To be kept in the end it has to be that on fresh seeds."""
 FIRST_LOOK = 0.75
 """Share of the level for the first look at a round's changes; the rest is for a second one with more seeds."""
 FIRST_PROOF = 0.5
@@ -71,11 +76,16 @@ def search(
     until one of them is better beyond noise. After half of the seeds, those that are no better so far are dropped; a
     change can only be lost by that, never wrongly kept. Those that remain are compared on all seeds, their p corrected
     for all changes of the round, dropped and untried ones included (`compare.holm`); half of the level is that of the
-    change which the diagnosis puts first, where it asks for one. Where none is better beyond noise, those that would
-    be, were their effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a second look at what
-    the first left of the level. The best is kept; where even that is no better than chance, the one that was proposed
-    first of those that are better. At the end the kept recipe is compared with the first baseline on as many fresh
-    seeds, twice likewise; where they don't bear it out, nothing is kept.
+    change which the diagnosis puts first, where it asks for one. Where none is better beyond noise, those that would be
+    promising, were their effect to stay what it is on `MORE_SEEDS` times the seeds, get these seeds and a second look
+    at what the first left of the level. The search goes on from the best; where even that is no better than chance,
+    from the one that was proposed first of those that are better; and where none is, from the surest of those that are
+    promising (`SEARCH_LEVEL`).
+
+    At the end all that the search went on from is trained on as many fresh seeds, and where that tells too little, on
+    `MORE_SEEDS` times as many. What is kept has to be better than the first baseline there, beyond noise. Its last
+    change has to be better than what it was tried against: beyond noise there, or at all, where it was beyond noise in
+    the search. A last change that isn't is taken back, and the one before is looked at likewise.
 
     Args:
         recipe: the baseline.
@@ -134,6 +144,7 @@ class _Search:
     trials: list[Trial] = field(default_factory=list)
     recipes: list[Recipe] = field(default_factory=list)
     arms: list[Arm] = field(default_factory=list)
+    fresh: dict[int, list[Arm]] = field(default_factory=dict)
     refused: list[tuple[Change, str]] = field(default_factory=list)
     steps: int = 0
     reserve: int = 0
@@ -207,6 +218,7 @@ class _Search:
             losing = [t.change for t in self.trials if t.against == base and t.comparison and t.comparison.effect > 0]
             useless += [change for change in losing if change is not None]
             base = kept
+            self.reserve += self.cost(self.recipes[kept], len(self.seeds))
             if spent:
                 return "The budget is spent."
         return f"{rounds} changes were kept, as many as were asked for."
@@ -234,21 +246,24 @@ class _Search:
                     known.add(after.hash)
                     candidates.append((change, after))
             groups.append(range(first, len(candidates)))
-        looks = _Looks(dict(enumerate(_weights([edits_of(change) in asked for change, _ in candidates]))))
+        looks = Looks(dict(enumerate(weights_of([edits_of(change) in asked for change, _ in candidates]))))
         arms: dict[int, list[Arm]] = {}
-        spent = False
-        for places in groups if self.budget.limited else [range(len(candidates))]:
+        spent, undecided = False, []
+        if not self.budget.limited:
+            groups = [range(len(candidates))]
+        for number, places in enumerate(groups):
             alive, short = self._race(base, candidates, places, arms)
             spent = spent or short
             looks.finished += alive
-            self._look(looks, base, arms, looks.finished, FIRST_LOOK)
+            undecided += alive
+            self._look(looks, base, arms, alive, FIRST_LOOK)
+            if not looks.worth and (number or len(groups) == 1):  # all that findings ask for has been tried
+                recipes = {place: candidates[place][1] for place in undecided}
+                again, short = self._seen_again(base, looks, recipes, arms)
+                self._look(looks, base, arms, again, 1.0 - FIRST_LOOK)
+                spent, undecided = spent or short, []
             if looks.worth:
                 break
-        if not looks.worth:
-            recipes = {place: candidates[place][1] for place in looks.finished}
-            again, short = self._seen_again(base, looks, recipes, arms)
-            self._look(looks, base, arms, again, 1.0 - FIRST_LOOK)
-            spent = spent or short
         return self._keep(base, candidates, arms, looks), spent
 
     def _compared(
@@ -279,7 +294,7 @@ class _Search:
             affordable = []
             for place in alive:
                 after = candidates[place][1]
-                more = max(0, self.cost(after, len(self.seeds)) - self.reserve // 2)  # were it the one that is kept
+                more = max(0, self.cost(after, len(self.seeds)) - self.cost(self.recipes[0], len(self.seeds)))
                 price = sum(self.cost(candidates[other][1], len(part)) for other in [*affordable, place])
                 if self._affords(price + more):
                     affordable.append(place)
@@ -307,7 +322,7 @@ class _Search:
                 alive = [place for place in alive if self._promising(base, arms[place])]
         return alive, spent
 
-    def _look(self, looks: _Looks, base: int, arms: dict[int, list[Arm]], places: Sequence[int], share: float) -> None:
+    def _look(self, looks: Looks, base: int, arms: dict[int, list[Arm]], places: Sequence[int], share: float) -> None:
         """Compare changes with their baseline, at a share of the level, and note which of them are worth keeping."""
         total = sum(looks.weights.values())
         for place in arms:
@@ -318,32 +333,43 @@ class _Search:
             [looks.compared[place] for place in places], [looks.weights[place] for place in places], total, share
         )
         looks.compared |= dict(zip(places, corrected, strict=True))
-        looks.worth = [
-            place for place, made in looks.compared.items()
-            if place in places and made.better and made.gain >= self.least_gain
-        ]  # fmt: skip
+        worth = [place for place in sorted(places) if looks.compared[place].gain >= self.least_gain]
+        looks.worth = [place for place in worth if looks.compared[place].better]
+        looks.promising = [place for place in looks.promising if place not in places]
+        looks.promising += [place for place in worth if looks.compared[place].adjusted_p <= SEARCH_LEVEL]
 
     def _seen_again(
-        self, base: int, looks: _Looks, recipes: dict[int, Recipe], arms: dict[int, list[Arm]]
+        self, base: int, looks: Looks, recipes: dict[int, Recipe], arms: dict[int, list[Arm]]
     ) -> tuple[list[int], bool]:
         """Train more seeds of the baseline and of the changes that would be better beyond noise on so many, were their
-        effect to stay what it is; the places of those changes, and whether the budget was too small."""
+        effect to stay what it is; the places of those changes, and whether the budget was too small for some.
+
+        Args:
+            base: the place of the baseline.
+            looks: what is known of the changes.
+            recipes: of those that have had their first look only, by place.
+            arms: of all changes so far.
+        """
         total = sum(looks.weights.values())
         hoped = {}
-        for place in looks.finished:
-            level = LEVEL * (1.0 - FIRST_LOOK) * looks.weights[place] / total
+        for place in recipes:
+            level = SEARCH_LEVEL * (1.0 - FIRST_LOOK) * looks.weights[place] / total
             foreseen = self._compared(self.arms[base], joined(arms[place]), level, as_if=MORE_SEEDS)
             if foreseen.better and foreseen.gain >= self.least_gain:
                 hoped[place] = foreseen.p / looks.weights[place]
-        again = sorted(sorted(hoped, key=lambda place: hoped[place])[:SECOND_LOOKS])
         have = len(self.arms[base].losses) // len(self.seeds)
         groups = range(MORE_SEEDS + 1, 2 * MORE_SEEDS)
         parts = [part for group in groups for part in self._parts(group)]
         missing = [part for group in groups[have - 1 :] for part in self._parts(group)]
         wanted = [(None, self.recipes[base], part) for part in missing]
-        wanted += [(place, recipes[place], part) for place in again for part in parts]
-        if not again or not self._affords(sum(self.cost(recipe, len(part)) for _, recipe, part in wanted)):
-            return [], bool(again)
+        again: list[int] = []
+        for place in sorted(hoped, key=lambda place: hoped[place])[:SECOND_LOOKS]:
+            more = [(place, recipes[place], part) for part in parts]
+            if self._affords(sum(self.cost(recipe, len(part)) for _, recipe, part in [*wanted, *more])):
+                again.append(place)
+                wanted += more
+        if not again:
+            return [], bool(hoped)
         self.report(Progress("change", f"more seeds of {len(again)} that look promising"))
         results = self._counted(self.each(lambda trial: self._attempt(*trial[1:]), wanted))
         made: dict[int | None, list[Arm]] = {}
@@ -353,18 +379,18 @@ class _Search:
         if len(made.get(None, [])) < len(missing):
             return [], True
         self.arms[base] = joined([self.arms[base], *made.get(None, [])])
-        whole = [place for place in again if len(made.get(place, [])) == len(parts)]
+        whole = sorted(place for place in again if len(made.get(place, [])) == len(parts))
         for place in whole:
             arms[place] += made[place]
         return whole, len(whole) < len(again)
 
     def _keep(
-        self, base: int, candidates: list[tuple[Change, Recipe]], arms: dict[int, list[Arm]], looks: _Looks
+        self, base: int, candidates: list[tuple[Change, Recipe]], arms: dict[int, list[Arm]], looks: Looks
     ) -> int | None:
         """Note all changes of a round as trials; the place of the one that is kept, if one is."""
         whole = {place: joined(parts) for place, parts in arms.items()}
-        compared, worth = looks.compared, looks.worth
-        best = min(worth, key=lambda place: compared[place].effect, default=None)
+        compared, worth = looks.compared, looks.worth or looks.promising
+        best = min(worth, key=lambda p: compared[p].effect if looks.worth else compared[p].adjusted_p, default=None)
         above_chance = self._over_chance(whole[best]) if best is not None else None
         useless = above_chance is not None and not (above_chance.better and above_chance.gain >= self.least_gain)
         if useless:  # less bad than before is no merit yet: what the diagnosis puts first leads on
@@ -375,7 +401,7 @@ class _Search:
             if place == best:
                 kept = len(self.trials)
             ended = place in looks.finished
-            note = _note(compared[place], place == best, place in worth, ended, len(arm.losses), useless)
+            note = note_of(compared[place], place == best, place in worth, ended, len(arm.losses), useless)
             self.trials.append(
                 Trial(arm.run, self.diagnose(arm), change, compared[place], place == best, base, arm.steps, note)
             )
@@ -385,36 +411,71 @@ class _Search:
         return kept
 
     def _confirm(self) -> tuple[Comparison | None, tuple[Arm, Arm] | None]:
-        """The kept recipe against the first baseline, on seeds that had no part in choosing it."""
-        best = max(place for place, trial in enumerate(self.trials) if trial.kept)
-        if best == 0:
-            return None, None
-        self.report(Progress("confirm", "the kept recipe and the baseline on fresh seeds"))
-        before, after = self._fresh(best, range(1, 2))
-        gain = self._compared(before, after, share=FIRST_PROOF)
-        if not gain.better:
-            share = 1.0 - FIRST_PROOF
-            groups = range(2, MORE_SEEDS + 1)
-            price = sum(self.cost(self.recipes[place], len(groups) * len(self.seeds)) for place in (0, best))
-            hoped = self._compared(before, after, share=share, as_if=MORE_SEEDS)
-            self.reserve = 0
-            if hoped.better and self._affords(price):
-                more = self._fresh(best, groups)
-                before, after = joined([before, more[0]]), joined([after, more[1]])
-                gain = self._compared(before, after, share=share)
-        if not gain.better:
-            for place, trial in enumerate(self.trials):
-                if place and trial.kept:
-                    note = f"{trial.note} Fresh seeds did not bear it out."
-                    self.trials[place] = dataclasses.replace(trial, kept=False, note=note)
-        return gain, (before, after)
+        """The kept recipe against the first baseline, on seeds that had no part in choosing it.
 
-    def _fresh(self, best: int, groups: range) -> tuple[Arm, Arm]:
-        """The first baseline and the kept recipe on groups of fresh seeds."""
-        parts = [part for group in groups for part in self._parts(group)]
-        trials = [(self.recipes[place], part) for place in (0, best) for part in parts]
-        trained = self._counted(self.each(lambda trial: self._trained(*trial), trials))
-        return joined(trained[: len(parts)]), joined(trained[len(parts) :])
+        What was kept last is taken back where it is not better than what it was tried against there too.
+        """
+        kept = [place for place, trial in enumerate(self.trials) if trial.kept]
+        if len(kept) == 1:
+            return None, None
+        self.report(Progress("confirm", "the kept recipes and the baseline on fresh seeds"))
+        self._train_fresh(kept, range(1, 2))
+        own = {after: self._proven(before, after) for before, after in itertools.pairwise(kept)}
+        best, gain, proven = kept[1], own[kept[1]], []
+        for number in range(len(kept) - 1, 0, -1):
+            best = kept[number]
+            gain = own[best] if number == 1 else self._proven(0, best)
+            if self._holds(best, own[best]) and gain.better:
+                proven = kept[1 : number + 1]
+                break
+            self._settle(best, "Fresh seeds did not bear it out.", better=False, kept=False)
+        for place in proven:
+            held = self._holds(place, own[place])
+            more = "" if held else ", within noise; what builds on it is better beyond it"
+            self._settle(place, f"On fresh seeds: {own[place].gain:.1%}{more}.", held)
+        groups = gain.pairs // len(self.seeds)
+        return gain, (joined(self.fresh[0][:groups]), joined(self.fresh[best][:groups]))
+
+    def _holds(self, place: int, fresh: Comparison) -> bool:
+        """Whether a change is better beyond noise, all others allowed for, on the seeds of the search or on fresh ones,
+        and better at all on fresh ones."""
+        made = self.trials[place].comparison
+        return fresh.better or (fresh.effect < 0 and made is not None and made.better)
+
+    def _settle(self, place: int, more: str, better: bool, kept: bool = True) -> None:
+        """Say of a change that was promising what fresh seeds made of it."""
+        trial = self.trials[place]
+        made = None if trial.comparison is None else dataclasses.replace(trial.comparison, better=better)
+        note = f"{trial.note.replace('Promising:', 'Kept:', kept)} {more}"
+        self.trials[place] = dataclasses.replace(trial, comparison=made, kept=kept, note=note)
+
+    def _proven(self, before: int, after: int) -> Comparison:
+        """One recipe against another on fresh seeds; where that tells too little, on `MORE_SEEDS` times as many."""
+
+        def compared(groups: int, share: float, as_if: float = 1.0) -> Comparison:
+            old, new = (joined(self.fresh[place][:groups]) for place in (before, after))
+            return self._compared(old, new, share=share, as_if=as_if)
+
+        made = compared(1, FIRST_PROOF)
+        if made.better or not compared(1, 1.0 - FIRST_PROOF, MORE_SEEDS).better:
+            return made
+        groups = range(2, MORE_SEEDS + 1)
+        count = len(groups) * len(self.seeds)
+        missing = [place for place in (before, after) if len(self.fresh[place]) == 1]
+        self.reserve = 0
+        if not self._affords(sum(self.cost(self.recipes[place], count) for place in missing)):
+            return made
+        self._train_fresh(missing, groups)
+        return compared(MORE_SEEDS, 1.0 - FIRST_PROOF)
+
+    def _train_fresh(self, places: Sequence[int], groups: range) -> None:
+        """Train recipes on groups of fresh seeds."""
+        parts = [self._parts(group) for group in groups]
+        trials = [(place, part) for place in places for group in parts for part in group]
+        trained = iter(self._counted(self.each(lambda trial: self._trained(self.recipes[trial[0]], trial[1]), trials)))
+        for place in places:
+            arms = [joined([next(trained) for _ in group]) for group in parts]
+            self.fresh.setdefault(place, []).extend(arms)
 
     def _over_chance(self, arm: Arm) -> Comparison | None:
         constant = self.chance(arm.run.seeds)
@@ -453,53 +514,3 @@ class _Search:
         """The results of trials, their steps added to the search's: here, for trials may run in several threads."""
         self.steps += sum(arm.steps for arm in results if isinstance(arm, Arm))
         return results
-
-
-@dataclass(eq=False)
-class _Looks:
-    """What is known of the changes of a round.
-
-    Args:
-        weights: of each that may be trained, by place: its share of the level.
-        finished: places of those that were trained to the end.
-        compared: with the baseline, at the last look.
-        worth: places of those that are better beyond noise, and worth it.
-    """
-
-    weights: dict[int, float]
-    finished: list[int] = field(default_factory=list)
-    compared: dict[int, Comparison] = field(default_factory=dict)
-    worth: list[int] = field(default_factory=list)
-
-
-def _weights(asked: Sequence[bool]) -> list[float]:
-    """What share of the level each change is tested at: the first that a finding asks for has as much as all others.
-
-    Example:
-        >>> _weights([True, True, False]), _weights([False, False])
-        ([2.0, 1.0, 1.0], [1.0, 1.0])
-    """
-    weights = [1.0] * len(asked)
-    if True in asked and len(asked) > 1:
-        weights[asked.index(True)] = len(asked) - 1.0
-    return weights
-
-
-def _note(made: Comparison, kept: bool, worth: bool, finished: bool, seeds: int, useless: bool) -> str:
-    """What became of a change, one sentence."""
-    if not finished:
-        return f"Dropped after {seeds} seeds: no better so far." if made.effect >= 0 else "The budget ended before it."
-    if kept:
-        return f"Kept: removes {made.gain:.1%} of the {made.endpoint}."
-    if worth:
-        other = (
-            "no change comes below chance yet, and another was asked for first"
-            if useless
-            else "another change removes more"
-        )
-        return f"Removes {made.gain:.1%} of the {made.endpoint}; {other}."
-    if made.better:
-        return f"Removes {made.gain:.1%} of the {made.endpoint}: too little to be worth a change."
-    if made.low > 0:
-        return f"Worse: adds {-made.gain:.1%} to the {made.endpoint}."
-    return "Not better beyond noise."
