@@ -176,7 +176,7 @@ def measure(one: Faulty, number: int) -> dict[str, Any]:
     own = study(one.recipe(), one.dataset())
     changes = changes_of(own)
     traces = {
-        "improve": by_improve(own),
+        "improve": by_improve(study(one.recipe(), one.dataset())),  # with the signals of trainings of its own
         "random": at_random(own, changes, number),
         "TPE": by_tpe(own, changes, number),
     }

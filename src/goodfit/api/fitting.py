@@ -42,6 +42,10 @@ def fit(
 ) -> FitResult:
     """Train a compiled Keras model in place exactly as `model.fit` does, in compiled chunks of epochs.
 
+    All numbers are those of `model.fit` to the last bit, but for convolutions whose channels form two groups or more:
+    for these XLA takes other routines inside a loop, and the last bit may differ. The progress bar is drawn between
+    epochs.
+
     Args:
         model: a compiled Keras 3 model.
         x: inputs; this and the arguments to `validation_freq` are those of `model.fit`. Or `goodfit.ParquetRows`: rows

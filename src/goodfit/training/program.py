@@ -201,21 +201,30 @@ def _repeat(
     """`count` steps of `size` rows each, from row `start` on."""
     run, logs = _trace(step, state, jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), data))
 
-    def part(array: jax.Array, place: jax.Array) -> jax.Array:
+    def part(array: jax.Array, place: Any) -> jax.Array:
         return lax.dynamic_slice_in_dim(array, start + place * size, size)
 
-    def body(place: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-        # Gathered even where they stand in a row: a slice would be joined with the sums that metrics make of it, and
-        # these would be rounded in another way than in Keras's step, which is given the batch.
-        index = start + place * size + jnp.arange(size, dtype=jnp.int32) if order is None else part(order, place)
-        batch = jax.tree.map(
-            lambda array: array.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False), data
-        )
-        return run(carry[1], batch)
+    def take(array: jax.Array, place: jax.Array) -> jax.Array:
+        return array.at[part(order, place)].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+    def gathered(place: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        return run(carry[1], jax.tree.map(lambda array: take(array, place), data))
+
+    def handed_on(place: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        # A batch that the loop hands on is an array of its own. Sliced where it is used, it would be joined with what
+        # is made of it, such as a metric's sum over the rows, and that rounded in another way than in Keras's step.
+        following = jax.tree.map(lambda array: part(array, jnp.minimum(place + 1, length - 1)), data)
+        return (*run(carry[1], carry[2]), following)
 
     # A loop even where it runs once, of a length that XLA does not know: a step joined with its surroundings would be
     # rounded in another way than in Keras, which compiles it alone.
-    return lax.fori_loop(0, lax.optimization_barrier(jnp.int32(count)), body, (logs, state))
+    length = lax.optimization_barrier(jnp.int32(count))
+    if order is not None:
+        return lax.fori_loop(0, length, gathered, (logs, state))
+    if isinstance(count, int) and count == 1 and size == jax.tree.leaves(data)[0].shape[0]:
+        return lax.fori_loop(0, length, lambda _, carry: run(carry[1], data), (logs, state))
+    batch = jax.tree.map(lambda array: part(array, 0), data)
+    return lax.fori_loop(0, length, handed_on, (logs, state, batch))[:2]
 
 
 def _trace(step: Callable[[Any, Data], Any], state: Any, batch: Data) -> tuple[Callable[[Any, Data], Any], Any]:
