@@ -218,6 +218,10 @@ def test_given_weights_start_every_seed():
         )
     trained = sequential()
     trained.fit(*rows(), epochs=1, verbose=0)
+    again = own_model.read(trained, batch_size=8, epochs=1)
+    assert not again.given  # its rows may be those of the study
+    assert "compile the model again" in again.notes[0]
+    trained.compile("adam", "mse")
     assert len(own_model.read(trained, batch_size=8, epochs=1).given) == 2
     assert own_model.read(sequential(), batch_size=8, epochs=1).given == {}
 
@@ -436,3 +440,97 @@ def test_uncompiled_and_unbuilt_models():
         improve(keras.Sequential([keras.Input((4,)), L.Dense(1)]), *rows(), **QUICK)
     with pytest.raises(InputError, match="not built"):
         improve(compiled(keras.Sequential([L.Dense(1)])), *rows(), **QUICK)
+
+
+def test_a_trained_model_is_judged_by_trainings_that_have_not_seen_the_judging_rows():
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(120, 6)).astype("float32"), draw.normal(size=120).astype("float32")
+    model = compiled(keras.Sequential([keras.Input((6,)), L.Dense(64, "relu"), L.Dense(64, "relu"), L.Dense(1)]))
+    model.fit(x, y, epochs=100, verbose=0)
+    assert model.evaluate(x, y, verbose=0) < 0.3  # noise, learned by heart
+    study = improve(model, x, y, epochs=3, seeds=4, rounds=1, changes=["lower-learning-rate"])
+    assert study.trials[0].run.curves["val_loss"].min() > 0.5
+    assert "was trained before" in ladder_text(study)
+
+
+def own_loss(true, predicted):
+    return keras.ops.mean(keras.ops.abs(true - predicted), axis=-1)
+
+
+class OwnLoss(keras.losses.Loss):
+    def call(self, true, predicted):
+        return keras.ops.mean(keras.ops.abs(true - predicted), axis=-1)
+
+
+@pytest.mark.parametrize("loss", [own_loss, OwnLoss()])
+@pytest.mark.parametrize("metric", ["loss", "mse"])
+def test_a_loss_of_the_users_own(loss, metric):
+    x, y = rows(120)
+    model = keras.Sequential([keras.Input((4,)), L.Dense(4, "relu"), L.Dense(1)])
+    model.compile("adam", loss)
+    study = improve(model, x, y, epochs=3, seeds=2, rounds=1, changes=["raise-learning-rate"], metric=metric)
+    assert len(study.trials) == 2
+    assert np.isfinite(study.trials[1].comparison.effect)
+
+
+def test_an_endpoint_below_zero_is_not_capped():
+    x = np.random.default_rng(0).normal(size=(160, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), L.Dense(4)])
+    model.compile(keras.optimizers.Adam(1e-6), keras.losses.CosineSimilarity())
+    change = Change("faster", {"optimizer.learning_rate": 0.01}, "…", "Set it.")
+    made = improve(model, x, x, epochs=40, seeds=4, rounds=1, changes=[change]).trials[1].comparison
+    assert made.after < -0.8
+    assert made.before > -0.5
+    assert made.better
+
+
+def test_a_constant_target_is_not_said_to_have_no_loss():
+    x, _ = rows(120)
+    model = compiled(sequential(), keras.optimizers.SGD(1e-4))
+    study = improve(
+        model, x, np.full((120, 1), 3.0, "float32"), epochs=3, seeds=2, rounds=1, changes=["adam-optimizer"]
+    )
+    assert study.trials[1].comparison.before > 1.0
+
+
+def test_another_metric_of_the_same_name_is_another_study(tmp_path):
+    x, y = rows(120)
+    given = {**QUICK, "epochs": 2, "seeds": 2, "rounds": 1, "changes": ["adam-optimizer"], "out": tmp_path, "name": "s"}
+
+    def off_by(true, predicted):
+        return np.abs(np.ravel(true) - np.ravel(predicted))
+
+    improve(compiled(sequential(), keras.optimizers.SGD(1e-4)), x, y, metric=off_by, **given)
+
+    def off_by(true, predicted):
+        return 100 * np.abs(np.ravel(true) - np.ravel(predicted))
+
+    with pytest.raises(InputError, match="holds trials of another study: metric was"):
+        improve(compiled(sequential(), keras.optimizers.SGD(1e-4)), x, y, metric=off_by, overwrite=True, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": None}, "batch_size is None"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"changes": [3]}, "one of the changes is 3"),
+        ({"metric": lambda true, _: np.full(len(true), np.nan)}, "gives no finite number"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(given, words):
+    x, y = rows(120)
+    with pytest.raises(InputError, match=words):
+        improve(sequential(), x, y, **{**QUICK, "epochs": 2, "seeds": 2, **given})
+
+
+def test_text_and_weights_of_losses_are_refused():
+    x, y = rows(120)
+    with pytest.raises(InputError, match="y holds values that are not numbers"):
+        improve(sequential(), x, np.where(y > 0, "yes", "no"), epochs=2, seeds=2)
+    inputs = keras.Input((4,))
+    two = keras.Model(inputs, [L.Dense(1)(inputs), L.Dense(1)(inputs)])
+    two.compile("adam", ["mse", "mse"], loss_weights=[1.0, 0.0])
+    with pytest.raises(InputError, match="loss_weights"):
+        improve(two, x, [y, y], epochs=2, seeds=2)

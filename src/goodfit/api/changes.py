@@ -105,6 +105,8 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
     for one in changes:
         if isinstance(one, Change):
             listed.append(one)
+        elif not isinstance(one, str):
+            raise InputError(f"one of the changes is {one!r}.", "Give names, such as 'add-dropout', or Change objects.")
         elif one in known:
             listed.append(known[one]())
         elif (kind := one.rpartition("-")[2]) in _NAMED and one != kind:

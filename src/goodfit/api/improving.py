@@ -117,8 +117,8 @@ def improve(
     answer. The model that was given is never touched.
 
     Args:
-        model: a compiled Keras model, Sequential or Functional; or a function of a dict of settings and a `seed`, which
-            trains and returns a history (a dict of curves with `val_loss`).
+        model: a compiled Keras model, Sequential or Functional; or a function that takes the `settings` and a `seed`
+            by their names, trains, and returns a history (a dict of curves with `val_loss`).
         x: inputs, an array or a structure of them, rows first.
         y: targets.
         validation_data: `(x, y)` to validate on. Without it, each seed divides the rows at random by itself; give it
@@ -293,8 +293,12 @@ def proof_of(
             f"improve needs Keras's JAX backend, and Keras runs on {keras.backend.backend()} here.",
             "Import goodfit before keras with KERAS_BACKEND unset.",
         )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f"batch_size is {batch_size!r}.", "Give a whole number of rows per step, such as 32.")
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise InputError(f"epochs is {epochs!r}.", "Give a whole number of passes over the rows, such as 200.")
+    preflight.check(model, *data)
     x, y = _arrays(data[0], "x"), _arrays(data[1], "y")
-    preflight.check(model, x, y)
     if not model.built:
         raise InputError(f"the model {model.name!r} is not built.", "Give it an Input, or call it once.")
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
@@ -323,10 +327,15 @@ def proof_of(
     from goodfit.training.endpoint import endpoint_of
 
     given = structures.take(y, few)
-    predicted = structures.each(model(structures.take(x, few), training=False), np.asarray)
-    endpoint = endpoint_of(own.recipe, metric, given, predicted)
+    with own.scope():  # its loss may be the user's own
+        predicted = structures.each(model(structures.take(x, few), training=False), np.asarray)
+        endpoint = endpoint_of(own.recipe, metric, given, predicted)
     known = fingerprint({"x": whole.x, "y": whole.y, **named_rows(unlabeled, auxiliary)})
     about = {"data": known, "endpoint": endpoint.name, "design": design, "weights": own.recipe.initial_weights}
+    if callable(metric):
+        from goodfit.api.improving_function import source_of
+
+        about["metric"] = source_of(metric)
     if design == "splits":
         about["validation_split"] = validation_split
     return Proof(

@@ -78,7 +78,7 @@ def improve_function(
         preparation=plain(settings),
         portable=False,
     )
-    about = {"function": named, "settings": plain(settings), "code": _source(train)}
+    about = {"function": named, "settings": plain(settings), "code": source_of(train)}
     trials = None if folder is None else Trials(folder.with_name(f"{folder.name}.trials"), about)
     known: dict[str, Arm] = {}
 
@@ -233,8 +233,15 @@ def _change(slug: str, name: str, value: Any, describe: str) -> Change:
     return Change(slug.replace("_", "-"), {f"settings.{name}": value}, "Tried whatever the curves say.", describe)
 
 
-def _source(function: Callable[..., Any]) -> str:
+def source_of(function: Callable[..., Any]) -> str:
+    """A hash of a function's source and of what it was bound to; what it calls is not looked at."""
+    bound: list[str] = []
+    while isinstance(function, functools.partial):
+        bound.append(repr((function.args, sorted(function.keywords.items()))))
+        function = function.func
+    bound += [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    bound.append(repr(getattr(function, "__defaults__", None)))
     try:
-        return content_hash(inspect.getsource(function))
+        return content_hash([inspect.getsource(function), *bound])
     except (OSError, TypeError):
-        return ""
+        return content_hash(bound)

@@ -126,6 +126,7 @@ class Proof:
         constant = self.chance(seeds)
         chance = math.inf if constant is None else float(np.nanmean(constant.losses))
         x, y = self._fitting_rows(seeds[0])
+        ratios = self.endpoint.non_negative and math.isfinite(chance) and chance > 0
 
         def apply(recipe: Recipe, change: Change) -> Recipe:
             with self.own.scope():
@@ -156,8 +157,8 @@ class Proof:
             seeds=seeds,
             design=self.design,
             endpoint=self.endpoint.name,
-            worst=WORST * chance,
-            offset=OFFSET * chance if self.endpoint.non_negative and math.isfinite(chance) and chance > 0 else None,
+            worst=WORST * chance if ratios else math.inf,
+            offset=OFFSET * chance if ratios else None,
             chance=self.chance,
             cost=lambda recipe, count: self.rows.steps_at_most(recipe, seeds[:count]),
             budget=budget,
@@ -283,7 +284,9 @@ class Proof:
         constant = self.endpoint.constant(y)
         if constant is None:
             return False
-        return endpoint_of(self.own.recipe, "loss", y, np.repeat(constant, len(few), axis=0)).name == self.endpoint.name
+        with self.own.scope():
+            own = endpoint_of(self.own.recipe, "loss", y, np.repeat(constant, len(few), axis=0))
+        return own.name == self.endpoint.name
 
     def best_member(self, recipe: Recipe, arm: Arm, parts: Sequence[tuple[int, ...]]) -> tuple[Trained, int]:
         """Of the trained members, the one with the lowest endpoint on its own validation rows, over chance there."""

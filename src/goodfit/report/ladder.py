@@ -74,6 +74,8 @@ def ladder_text(study: Study, width: int = 100, brief: bool = False) -> str:
         Lines without a trailing newline.
     """
     lines = textwrap.wrap(conclusion(study), width)
+    for note in study.about.get("notes") or ():
+        lines += textwrap.wrap(str(note), width)
     name = str(study.about.get("endpoint", "loss"))
     lines += ["", f"{'change':<28} {'effect on ' + name:>34}  seeds   steps"]
     brief_ladder = brief and len(study.trials) > MOST_LINES

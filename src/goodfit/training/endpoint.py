@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
+from goodfit.training.recipes import loss_of
 from goodfit.values import Recipe, Task
 
 METRICS = {
@@ -131,12 +132,15 @@ def endpoint_of(recipe: Recipe, metric: str | Callable[[Any, Any], Any], y: Any,
             f"the metric {made.name!r} gives an array of shape {values.shape} for {count} rows.",
             "Let it give one number per row.",
         )
+    if callable(metric) and not np.isfinite(values).any():
+        raise InputError(f"the metric {made.name!r} gives no finite number.", "Let it give one number per row.")
     return made
 
 
 def _name(loss: Any) -> str:
     if isinstance(loss, str):
-        found: Any = keras.losses.get(loss)
+        found: Any = loss_of(loss)
+        found = keras.losses.get(found) if isinstance(found, str) else found
         return str(getattr(found, "name", None) or getattr(found, "__name__", loss))
     if isinstance(loss, Mapping) and "class_name" in loss:
         return (
@@ -179,9 +183,10 @@ def _plain_loss(loss: Any) -> PerRow:
             fields = config["config"]
             fields |= {"reduction": None} if "reduction" in fields else {}
             fields |= {name: off for name, off in (("label_smoothing", 0.0), ("from_logits", False)) if name in fields}
-        made: Any = keras.losses.deserialize(config)
+        made: Any = loss_of(config)
     else:
-        made = keras.losses.get(loss)
+        made = loss_of(loss)
+        made = keras.losses.get(made) if isinstance(made, str) else made
 
     def one(y: Any, outputs: Any) -> np.ndarray:
         if isinstance(y, (list, tuple)) and isinstance(outputs, (list, tuple)):  # one loss for several outputs

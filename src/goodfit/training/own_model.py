@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import marshal
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,6 +95,13 @@ def read(
     """
     if not model.compiled:
         raise InputError(f"the model {model.name!r} is not compiled.", "Compile it with optimizer and loss first.")
+    weights = keras_internals.compiled_with(model).get("loss_weights")
+    if any(float(weight) != 1.0 for weight in keras.tree.flatten(weights) if weight is not None):
+        raise InputError(
+            f"the model {model.name!r} is compiled with loss_weights, which a changed copy of it would not have.",
+            "Multiply the losses themselves, by a function for each; or give a function that builds and trains the "
+            "model in its place.",
+        )
     code = _code(model)
     config = _serialized(model, code)
     loss = keras_internals.compiled_with(model).get("loss")
@@ -262,17 +269,31 @@ def _given(model: keras.Model, own: OwnModel) -> tuple[dict[str, list[np.ndarray
     fresh = dict(layers(own.build(own.recipe, 1)))
     trained = bool(model.optimizer.built and int(np.asarray(model.optimizer.iterations.value)) > 0)
     given: dict[str, list[np.ndarray]] = {}
+    redrawn = []
     for path, layer in layers(model):
         values = [np.asarray(v.value) for v in layer.weights]
         frozen = not layer.trainable or not layer.trainable_weights
         others = [np.asarray(v.value) for v in fresh[path].weights] if path in fresh else []
-        if trained or frozen or hasattr(layer, "adapt") or not _drawn(values, others):
+        if frozen or hasattr(layer, "adapt") or not (trained or _drawn(values, others)):
             given[path] = values
-    notes = ()
+        elif trained:
+            redrawn.append(path)
+    notes = []
+    if redrawn:
+        notes.append(
+            f"The model was trained before, on rows that these may be. So every seed draws weights of its own for"
+            f" {_listed(redrawn)}; to start from the trained ones, compile the model again first."
+        )
     if given:
-        names = ", ".join(list(given)[:5]) + (f" and {len(given) - 5} more" if len(given) > 5 else "")
-        notes = (f"Every seed starts from the model's own weights in {names}: they were adapted, frozen or trained.",)
-    return given, notes
+        notes.append(
+            f"Every seed starts from the model's own weights in {_listed(given)}: they were adapted, frozen or trained."
+        )
+    return given, tuple(notes)
+
+
+def _listed(paths: Iterable[str]) -> str:
+    names = list(paths)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _drawn(values: list[np.ndarray], others: list[np.ndarray]) -> bool:

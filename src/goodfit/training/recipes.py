@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -174,7 +175,7 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
         optimizer["config"]["learning_rate"] = dict(recipe.schedule)
     model.compile(
         optimizer=keras.optimizers.deserialize(optimizer),
-        loss=keras.saving.deserialize_keras_object(recipe.loss) if isinstance(recipe.loss, dict) else recipe.loss,
+        loss=loss_of(recipe.loss),
         metrics=[keras.metrics.deserialize(m) if isinstance(m, dict) else m for m in recipe.metrics],
     )
     if "mixup" in recipe.preparation:
@@ -182,6 +183,20 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
 
         blend_in_training(model, recipe.preparation["mixup"], classes="sparse" in str(recipe.loss).lower())
     return model
+
+
+def loss_of(given: Any) -> Any:
+    """A loss from what a recipe holds of it: a name of Keras's as it is, one of the user's own as the function or class
+    in whose scope this is called; of several outputs, a list or a dict of them."""
+    if isinstance(given, str):
+        return keras.saving.get_registered_object(given) or given
+    if isinstance(given, (list, tuple)):
+        return [loss_of(one) for one in given]
+    if isinstance(given, Mapping):
+        if "class_name" not in given:
+            return {name: loss_of(one) for name, one in given.items()}
+        return keras.saving.deserialize_keras_object(dict(given))
+    return given
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
