@@ -253,7 +253,7 @@ def test_several_outputs():
     )
     assert len(study.trials) == 2
     assert study.about["endpoint"] == "sum of the outputs' losses"
-    assert study.about["over_chance"] is None
+    assert study.about["over_chance"]["before"] > 0  # the mean and the prior, one for each output
     assert np.isfinite(study.test[0].value)
 
 
@@ -525,12 +525,93 @@ def test_what_cannot_be_meant_is_said(given, words):
         improve(sequential(), x, y, **{**QUICK, "epochs": 2, "seeds": 2, **given})
 
 
-def test_text_and_weights_of_losses_are_refused():
+def test_text_is_refused():
     x, y = rows(120)
     with pytest.raises(InputError, match="y holds values that are not numbers"):
         improve(sequential(), x, np.where(y > 0, "yes", "no"), epochs=2, seeds=2)
+
+
+def test_weights_of_losses_are_those_of_the_copies():
+    x, y = rows(120)
     inputs = keras.Input((4,))
-    two = keras.Model(inputs, [L.Dense(1)(inputs), L.Dense(1)(inputs)])
+    low = L.Dense(8, "tanh")(inputs)
+    two = keras.Model(inputs, [L.Dense(1, name="a")(low), L.Dense(1, name="b")(low)])
     two.compile("adam", ["mse", "mse"], loss_weights=[1.0, 0.0])
-    with pytest.raises(InputError, match="loss_weights"):
-        improve(two, x, [y, y], epochs=2, seeds=2)
+    study = improve(two, x, [y, -y], epochs=3, seeds=2, changes=["raise-learning-rate"])
+    kept = study.best_model
+    true = kept.evaluate(x, [y, -y], verbose=0)
+    assert true[0] == pytest.approx(np.mean((kept.predict(x, verbose=0)[0] - y.reshape(-1, 1)) ** 2), rel=1e-4)
+
+
+def test_labels_for_each_step():
+    x = np.random.default_rng(0).normal(size=(120, 5, 3)).astype("float32")
+    model = keras.Sequential([keras.Input((5, 3)), L.LSTM(4, return_sequences=True), L.Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    study = improve(model, x, (x[:, :, 0] > 0).astype(int), epochs=3, seeds=2, changes=["raise-learning-rate"])
+    assert study.trials[0].run.curves["val_loss"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "columns", "told"),
+    [
+        (lambda: compiled(keras.Sequential([keras.Input((4,)), L.Dense(1)])), 3, "can't be called on x: Input 0"),
+        (lambda: frozen(keras.Sequential([keras.Input((4,)), L.Dense(1)])), 4, "all of its layers are frozen"),
+    ],
+)
+def test_rows_or_models_that_can_not_be_trained(make, columns, told):
+    x, y = rows(120)
+    with pytest.raises(InputError, match=told):
+        improve(make(), x[:, :columns], y, epochs=2, seeds=2)
+
+
+def frozen(model):
+    model.trainable = False
+    return compiled(model)
+
+
+class OwnLoss(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # noqa: ARG002
+        return keras.ops.mean(keras.ops.abs(y - y_pred))
+
+
+def test_what_a_model_does_by_itself_in_training_is_told():
+    x, y = rows(120)
+    inputs = keras.Input((4,))
+    model = compiled(OwnLoss(inputs, L.Dense(1)(inputs)))
+    study = improve(model, x, y, epochs=2, seeds=2, changes=["raise-learning-rate"])
+    assert any("trains by its own compute_loss" in note for note in study.about["notes"])
+
+
+def test_a_change_that_changes_nothing_is_not_tried():
+    x, y = rows(120)
+    model = compiled(keras.Sequential([keras.Input((4,)), L.Dense(1)]))
+    study = improve(model, x, y, epochs=2, seeds=2, changes=["adam-optimizer"])
+    assert [name for name, _ in study.refused] == ["adam-optimizer"]
+
+
+def bowl(learning_rate, seed):
+    noise = np.random.default_rng(seed).normal(scale=0.01)
+    return {"loss": [1.0, 0.5], "val_loss": [1.0, (np.log10(learning_rate) + 2) ** 2 + 0.1 + noise], "note": ["a", "b"]}
+
+
+def test_named_changes_of_a_training_function_are_its_settings():
+    study = improve(bowl, settings={"learning_rate": 1.0}, seeds=4, rounds=1, changes=["lower-learning-rate", "add-l2"])
+    assert [trial.change.name for trial in study.trials if trial.kept and trial.change] == ["lower-learning-rate"]
+    assert study.best_recipe.preparation["learning_rate"] == pytest.approx(0.1)
+    assert [name for name, _ in study.refused] == ["add-l2"]
+    once = improve(bowl, settings={"learning_rate": 1.0}, seeds=2, rounds=1, changes=1)
+    assert [trial.change.name for trial in once.trials[1:]] == ["more-learning-rate"]
+
+
+@pytest.mark.parametrize(
+    ("train", "given", "told"),
+    [
+        (bowl, {"metric": "mae", "epochs": 3}, "epochs, metric would have no part"),
+        (lambda learning_rate: {"val_loss": [[learning_rate, 2], [3, 4]]}, {}, "no list of numbers"),
+        (lambda learning_rate: {"val_loss": [str(learning_rate), "a"]}, {}, "no list of numbers"),
+        (compiled(keras.Sequential([keras.Input((4,)), L.Dense(1)])), {"epochs": 2}, "a Keras model was given"),
+    ],
+)
+def test_what_a_training_function_does_not_take(train, given, told):
+    with pytest.raises(InputError, match=told):
+        improve(train, settings={"learning_rate": 1.0}, seeds=2, **given)

@@ -73,7 +73,7 @@ class Problem:
             "train": self.train,
             "apply": apply,
             "diagnose": lambda _: Diagnosis("balanced", "It is."),
-            "propose": lambda _, useless, __: [[c for c in changes if c.name not in {u.name for u in useless}]],
+            "propose": lambda _, useless, *__: [[c for c in changes if c.name not in {u.name for u in useless}]],
             "seeds": tuple(range(8)),
             "chance": self.chance,
             "cost": lambda _, count: 10 * count,

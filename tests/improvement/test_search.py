@@ -11,6 +11,7 @@ import pytest
 
 from goodfit.errors import InputError
 from goodfit.improvement import Budget, Trials, propose, search
+from goodfit.improvement.propose import in_batches
 from goodfit.values import Change, Diagnosis, Finding, Recipe
 
 
@@ -238,6 +239,36 @@ def test_it_is_told_where_the_baseline_is_no_better_than_chance(problem):
     search(recipe_of(bias=20.0), **problem().given([], propose=propose_nothing))
     search(recipe_of(), **problem().given([], propose=propose_nothing))
     assert told == [True, False]
+
+
+def test_what_helped_beside_the_kept_change_comes_first_in_the_next_round(problem):
+    told = []
+    helpful = [change_of("ridge", ridge=10.0), change_of("unbiased", bias=0.0)]
+    rest = [change_of(f"worse {number}", bias=4.0 + number) for number in range(5)]
+
+    def proposals(diagnosis, useless, _, again):
+        told.append([change.name for change in again])
+        return [list(propose(diagnosis, [*rest, *helpful], again=again, tried=useless, unasked=None))]
+
+    given = problem(rows=400).given([], propose=proposals)
+    ladder = search(recipe_of(bias=1.5, features=120, ridge=0.001), **given)
+    kept = [trial.change.name for trial in ladder.trials if trial.kept and trial.change]
+    first, second = kept[:2]
+    assert {first, second} == {"unbiased", "ridge"}
+    assert told[:2] == [[], [first, second]]
+    names = [trial.change.name for trial in ladder.trials if trial.change]
+    assert names[len(rest) + len(helpful)] == second  # the first once more is what is there
+
+
+def test_what_helped_comes_after_the_findings_first_changes():
+    asked = [change_of("first", a=1), change_of("second", b=1)]
+    finding = Finding("unfinished", "found", "medium", "…", changes=tuple(asked))
+    again = [change_of("again", c=1), asked[1]]
+    diagnosis = Diagnosis("unfinished", "…", (finding,))
+    listed = propose(diagnosis, [change_of("other", d=1)], again=again)
+    assert [change.name for change in listed] == ["first", "again", "second", "other"]
+    batches = in_batches(diagnosis, listed, 1, again)
+    assert [[change.name for change in batch] for batch in batches] == [["first"], ["again", "second"], ["other"], []]
 
 
 def test_budget_in_steps(problem):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,13 +180,27 @@ def improve(
 
         store.check_new_folder(folder, overwrite)
     members = range(seed, seed + seeds)
-    if settings is not None or not hasattr(model, "compiled"):
-        if unlabeled is not None or auxiliary is not None:
-            raise InputError("a function has no layers to pretrain.", "Leave unlabeled and auxiliary out.")
+    if hasattr(model, "compiled") and settings is not None:
+        raise InputError(
+            "settings are those of a training function, and a Keras model was given.",
+            "Leave settings out: the changes edit the model's optimizer, batch size and epochs themselves.",
+        )
+    if not hasattr(model, "compiled"):
         from goodfit.api.improving_function import improve_function
 
+        beside = {
+            "x": x, "y": y, "validation_data": validation_data, "test_data": test_data, "unlabeled": unlabeled,
+            "auxiliary": auxiliary, "epochs": epochs, "early_stopping": early_stopping,
+            "metric": None if metric == "loss" else metric, "batch_size": None if batch_size == 32 else batch_size,
+        }  # fmt: skip
+        given = [name for name, value in beside.items() if value is not None]
+        if given:
+            raise InputError(
+                f"a training function trains and validates by itself: {', '.join(given)} would have no part in it.",
+                "Put what it takes into settings; it is judged by its val_loss.",
+            )
         return improve_function(
-            model, dict(settings or {}), members, limits, listed, rounds, folder, overwrite, report, on
+            model, dict(settings or {}), members, limits, listed, most, rounds, folder, overwrite, report, on
         )
     if epochs is None:
         raise InputError("epochs is not given.", "Say for how many epochs the model is trained, such as epochs=200.")
@@ -302,6 +317,11 @@ def proof_of(
     if not model.built:
         raise InputError(f"the model {model.name!r} is not built.", "Give it an Input, or call it once.")
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
+    if not model.trainable_variables:
+        raise InputError(
+            f"nothing of the model {model.name!r} is trained: all of its layers are frozen.",
+            "Set trainable=True for those that are to learn, and compile it again.",
+        )
     own = own_model.read(
         model,
         batch_size=batch_size,
@@ -326,10 +346,10 @@ def proof_of(
     few = whole.divide(0).train[:2]
     from goodfit.training.endpoint import endpoint_of
 
-    given = structures.take(y, few)
+    given = structures.take(whole.y, few)
     with own.scope():  # its loss may be the user's own
-        predicted = structures.each(model(structures.take(x, few), training=False), np.asarray)
-        endpoint = endpoint_of(own.recipe, metric, given, predicted)
+        predicted = structures.each(_called(model, structures.take(whole.x, few)), np.asarray)
+        endpoint = endpoint_of(own.recipe, metric, given, predicted, getattr(model, "output_names", ()))
     known = fingerprint({"x": whole.x, "y": whole.y, **named_rows(unlabeled, auxiliary)})
     about = {"data": known, "endpoint": endpoint.name, "design": design, "weights": own.recipe.initial_weights}
     if callable(metric):
@@ -348,6 +368,20 @@ def proof_of(
         dataset_of_rows(whole.x, whole.y, endpoint.task, endpoint.classes, whole.divide(0)),
         report=report,
     )
+
+
+def _called(model: Any, x: Any) -> Any:
+    """What the model predicts for a few rows, or `InputError` where it can't take them."""
+    try:
+        return model(x, training=False)
+    except Exception as problem:
+        plain = re.sub(r"\x1b\[\d*m", "", str(problem))  # Keras writes it in bold
+        lines = [line.strip() for line in plain.splitlines() if line.strip()]
+        told = [line for line in lines if not line.startswith("Exception encountered")] or [type(problem).__name__]
+        raise InputError(
+            f"the model {model.name!r} can't be called on x: {told[0][:300].rstrip('.')}.",
+            "Give rows of the shape that it was built for.",
+        ) from problem
 
 
 def _arrays(structure: Any, name: str) -> Any:

@@ -42,6 +42,7 @@ def improve_function(
     seeds: Sequence[int],
     budget: Budget,
     changes: tuple[Change, ...] | None,
+    most: int | None,
     rounds: int,
     folder: Path | None,
     overwrite: bool,
@@ -58,6 +59,7 @@ def improve_function(
             twice.
         budget: in epochs of the history, or a time.
         changes: those to try; of the findings and of every number among the settings where `None`.
+        most: of these that nothing listed, so many in a round.
         rounds: changes kept at most.
         folder: where the study is saved.
         overwrite: replace a saved one.
@@ -99,7 +101,7 @@ def improve_function(
             train=run,
             apply=_apply,
             diagnose=lambda arm: checks.diagnose(arm.run),
-            propose=lambda diagnosis, useless, _: _proposed(diagnosis, useless, changes, settings),
+            propose=lambda diagnosis, useless, _, again: _proposed(diagnosis, useless, again, changes, most, settings),
             seeds=seeds,
             design="seeds",
             endpoint="val_loss",
@@ -182,19 +184,39 @@ def _history(made: Any) -> dict[str, np.ndarray]:
             f"the training function returned {type(made).__name__}, no history with val_loss.",
             'Return a dict of lists such as {"loss": […], "val_loss": […]}.',
         )
-    curves = {str(name): np.atleast_1d(np.asarray(values, np.float64)) for name, values in history.items()}
+    curves = {str(name): found for name, values in history.items() if (found := _curve(values)) is not None}
+    if "val_loss" not in curves:
+        raise InputError(
+            "the training function returned a val_loss that is no list of numbers.", "Return one number for each epoch."
+        )
     if not len(curves["val_loss"]):
         raise InputError("the training function returned an empty val_loss.", "Train for at least one epoch.")
     return {name: np.where(np.isfinite(values), values, np.inf) for name, values in curves.items()}
 
 
+def _curve(values: Any) -> np.ndarray | None:
+    """One number for each epoch; `None` of what is none."""
+    try:
+        found = np.atleast_1d(np.asarray(values, np.float64))
+    except (TypeError, ValueError):
+        return None
+    return found if found.ndim == 1 else None
+
+
 def _apply(recipe: Recipe, change: Change) -> Recipe:
     settings = dict(recipe.preparation)
     for path, value in change.edits.items():
-        name = path.removeprefix("settings.")
+        name = _setting(path, settings)
         if name not in settings:
-            raise InputError(f"the function has no setting {name!r}.", f"There are {', '.join(settings)}.")
+            raise InputError(
+                f"the function has no setting for {path.removeprefix('settings.')!r}.",
+                f"There are {', '.join(settings)}.",
+            )
         if isinstance(value, Mapping) and set(value) == {"times"}:
+            if isinstance(settings[name], bool) or not isinstance(settings[name], (int, float)):
+                raise InputError(
+                    f"the setting {name!r} is {settings[name]!r}, no number.", "Give its values as Change."
+                )
             product = settings[name] * value["times"]
             value = max(1, round(product)) if isinstance(settings[name], int) else product
         settings[name] = value
@@ -202,20 +224,23 @@ def _apply(recipe: Recipe, change: Change) -> Recipe:
 
 
 def _proposed(
-    diagnosis: Diagnosis, useless: Sequence[Change], changes: tuple[Change, ...] | None, settings: Mapping[str, Any]
+    diagnosis: Diagnosis,
+    useless: Sequence[Change],
+    again: Sequence[Change],
+    changes: tuple[Change, ...] | None,
+    most: int | None,
+    settings: Mapping[str, Any],
 ) -> list[list[Change]]:
     """Changes of the findings that the settings allow, then every number larger and smaller, every switch turned."""
     plain = Diagnosis(diagnosis.verdict, diagnosis.reason)
     if changes is not None:  # all that were listed are to be seen side by side
-        return [list(propose(plain, changes, tried=useless, unasked=None))]
+        return [list(propose(plain, changes, again=again, tried=useless, unasked=None))]
     findings = []
     for finding in diagnosis.found:
         asked = []
         for change in finding.changes:
-            paths = {p: next((s for s in _FINDINGS.get(p, ()) if s in settings), None) for p in change.edits}
-            if paths and all(paths.values()):
-                edits = {f"settings.{paths[path]}": value for path, value in change.edits.items()}
-                asked.append(Change(change.name, edits, change.reason, change.describe))
+            if change.edits and all(_setting(path, settings) in settings for path in change.edits):
+                asked.append(change)
         findings.append(dataclasses.replace(finding, changes=tuple(asked)))
     allowed = dataclasses.replace(diagnosis, findings=tuple(findings))
     others = []
@@ -226,7 +251,12 @@ def _proposed(
             for factor in _FACTORS:
                 word = "more" if factor > 1 else "less"
                 others.append(_change(f"{word}-{name}", name, {"times": factor}, f"Multiply {name} by {factor:.3g}."))
-    return in_batches(allowed, propose(allowed, others, tried=useless, unasked=None))
+    return in_batches(allowed, propose(allowed, others, again=again, tried=useless, unasked=None)[:most], again=again)
+
+
+def _setting(path: str, settings: Mapping[str, Any]) -> str:
+    """The setting that an edit's path means."""
+    return next((name for name in _FINDINGS.get(path, ()) if name in settings), path.removeprefix("settings."))
 
 
 def _change(slug: str, name: str, value: Any, describe: str) -> Change:

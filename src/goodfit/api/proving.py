@@ -134,19 +134,20 @@ class Proof:
             arm_pretraining.check(after, self.own, self.rows)
             return after
 
-        def proposals(diagnosis: Diagnosis, useless: Sequence[Change], stuck: bool) -> list[list[Change]]:
+        def proposals(
+            diagnosis: Diagnosis, useless: Sequence[Change], stuck: bool, again: Sequence[Change]
+        ) -> list[list[Change]]:
             if changes is not None:  # all that were listed are to be seen side by side
                 plain = Diagnosis(diagnosis.verdict, diagnosis.reason)
-                return [list(propose(plain, changes, tried=useless, unasked=None))]
+                return [list(propose(plain, changes, again=again, tried=useless, unasked=None))]
             unlabeled, auxiliary = (given is not None for given in (self.rows.unlabeled, self.rows.auxiliary))
             listed = unasked(unlabeled=unlabeled, auxiliary=auxiliary)
             listed = [*rescuing(), *listed] if stuck else [*listed, *rescuing()] if budget.limited else listed
             others = allowed(listed, self.own.recipe, apply)
             beside = UNASKED + len(rescuing()) * stuck
-            found = propose(
-                diagnosis, others, tried=useless, unasked=beside if most is None and not budget.limited else None
-            )
-            return in_batches(diagnosis, found[:most], beside)
+            few = beside if most is None and not budget.limited else None
+            found = propose(diagnosis, others, again=again, tried=useless, unasked=few)
+            return in_batches(diagnosis, found[:most], beside, again)
 
         return search(
             self.own.recipe,
@@ -238,10 +239,9 @@ class Proof:
         out = np.full((len(seeds), self.rows.count), np.nan)
         for place, seed in enumerate(seeds):
             division = self.rows.divide(seed)
-            constant = self.endpoint.constant(take(self.rows.y, division.train))
-            if constant is None:
+            outputs = self.endpoint.constant(take(self.rows.y, division.train), len(division.held))
+            if outputs is None:
                 return None
-            outputs = np.repeat(constant, len(division.held), axis=0)
             true = take(self.rows.y, division.held)
             out[place, division.held] = self.endpoint.losses(self.own.recipe.replace(loss="mse"), true, outputs)
         run = Run(curves={}, epoch=np.arange(0), seeds=tuple(seeds), outcomes=("finished",) * len(seeds))
@@ -281,11 +281,11 @@ class Proof:
         from goodfit.training.structures import take
 
         y = take(self.rows.y, few)
-        constant = self.endpoint.constant(y)
+        constant = self.endpoint.constant(y, len(few))
         if constant is None:
             return False
         with self.own.scope():
-            own = endpoint_of(self.own.recipe, "loss", y, np.repeat(constant, len(few), axis=0))
+            own = endpoint_of(self.own.recipe, "loss", y, constant, self.endpoint.names)
         return own.name == self.endpoint.name
 
     def best_member(self, recipe: Recipe, arm: Arm, parts: Sequence[tuple[int, ...]]) -> tuple[Trained, int]:
@@ -307,10 +307,9 @@ class Proof:
     def _chance_on(self, division: Division, index: np.ndarray) -> float:
         from goodfit.training.structures import take
 
-        constant = self.endpoint.constant(take(self.rows.y, division.train))
-        if constant is None:
+        outputs = self.endpoint.constant(take(self.rows.y, division.train), len(index))
+        if outputs is None:
             return 1.0
-        outputs = np.repeat(constant, len(index), axis=0)
         plain = self.own.recipe.replace(loss="mse")
         return float(self.endpoint.losses(plain, take(self.rows.y, index), outputs).mean()) or 1.0
 

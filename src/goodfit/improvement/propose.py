@@ -12,16 +12,23 @@ UNASKED = 4
 
 
 def propose(
-    diagnosis: Diagnosis, others: Iterable[Change] = (), *, tried: Sequence[Change] = (), unasked: int | None = UNASKED
+    diagnosis: Diagnosis,
+    others: Iterable[Change] = (),
+    *,
+    again: Sequence[Change] = (),
+    tried: Sequence[Change] = (),
+    unasked: int | None = UNASKED,
 ) -> tuple[Change, ...]:
     """The changes to try next, in the order of the gain that is expected of them.
 
-    Findings stand by importance and their changes by promise: first each finding's first one, then each one's second.
+    Findings stand by importance and their changes by promise: first each finding's first one, then what helped before,
+    then each one's second.
     Changes that edit nothing (they are for a person to do) are left out, and so is what has been tried.
 
     Args:
         diagnosis: what the checks say.
         others: changes that may help whatever the diagnosis.
+        again: those that helped the recipe that this one was made from.
         tried: those not to propose again.
         unasked: at most so many of the others; all where `None`.
 
@@ -38,7 +45,9 @@ def propose(
         for rank, finding in enumerate(diagnosis.found)
         for place, change in enumerate(c for c in finding.changes if c.edits)
     ]
-    asked = [change for _, _, change in sorted(ranks, key=lambda entry: entry[:2])]
+    ranks.sort(key=lambda entry: entry[:2])
+    first = [change for place, _, change in ranks if not place]
+    asked = [*first, *again, *(change for place, _, change in ranks if place)]
     chosen: list[Change] = []
     for listed, most in ((asked, None), (others, unasked)):
         taken = 0
@@ -53,9 +62,11 @@ def propose(
     return tuple(chosen)
 
 
-def in_batches(diagnosis: Diagnosis, changes: Sequence[Change], unasked: int = UNASKED) -> list[list[Change]]:
-    """Each finding's first change, then the others that findings ask for, then so many that none asks for, then the
-    rest.
+def in_batches(
+    diagnosis: Diagnosis, changes: Sequence[Change], unasked: int = UNASKED, again: Sequence[Change] = ()
+) -> list[list[Change]]:
+    """Each finding's first change, then what helped before and the others that findings ask for, then so many that none
+    asks for, then the rest.
 
     Where one of the first mends the fault, the others are for later.
 
@@ -68,7 +79,8 @@ def in_batches(diagnosis: Diagnosis, changes: Sequence[Change], unasked: int = U
         [['two'], ['one'], ['three'], []]
     """
     asked = [[edits_of(c) for c in finding.changes if c.edits] for finding in diagnosis.found]
-    first, known = {edits[0] for edits in asked if edits}, {edit for edits in asked for edit in edits}
+    first = {edits[0] for edits in asked if edits}
+    known = {edit for edits in asked for edit in edits} | {edits_of(change) for change in again}
     ranks = [0 if edits_of(change) in first else 1 if edits_of(change) in known else 2 for change in changes]
     batches = [[change for change, rank in zip(changes, ranks, strict=True) if rank == batch] for batch in range(3)]
     return [*batches[:2], batches[2][:unasked], batches[2][unasked:]]

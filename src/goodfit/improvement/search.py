@@ -36,11 +36,13 @@ MORE_SEEDS = 3
 """Seeds at the second look, in multiples of those at the first."""
 SECOND_LOOKS = 4
 """Changes of a round that get a second look, at most."""
+RUNNERS_UP = 3
+"""Changes that were better beyond noise beside the one that was kept, and come first in the next round, at most."""
 
 Train = Callable[[Recipe, tuple[int, ...]], Arm]
 Apply = Callable[[Recipe, Change], Recipe]
 Diagnose = Callable[[Arm], Diagnosis]
-Propose = Callable[[Diagnosis, Sequence[Change], bool], Sequence[Sequence[Change]]]
+Propose = Callable[[Diagnosis, Sequence[Change], bool, Sequence[Change]], Sequence[Sequence[Change]]]
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
@@ -93,7 +95,8 @@ def search(
         apply: a recipe after a change; `InputError` where it can't be changed so.
         diagnose: what an arm's run says.
         propose: changes to try in batches, most promising first, given a diagnosis, those that were of no use before,
-            and whether the baseline is no better than chance.
+            whether the baseline is no better than chance, and the changes that were better beyond noise in the round
+            before, the kept one first: what they mend may be there still.
         seeds: of all arms.
         design: what varies from pair to pair.
         endpoint: what is compared; lower is better.
@@ -202,26 +205,38 @@ class _Search:
         return [seeds[:half], seeds[half:]]
 
     def _rounds(self, rounds: int) -> str:
-        base, useless = 0, []
+        base, useless, again = 0, [], []
         for _ in range(rounds):
             diagnosis = self.trials[base].diagnosis
             self.report(Progress("diagnose", f"{diagnosis.verdict}: {diagnosis.reason}", finished=True))
             over_chance = self._over_chance(self.arms[base])
-            batches = self.propose(diagnosis, useless, over_chance is not None and not over_chance.better)
+            batches = self.propose(diagnosis, useless, over_chance is not None and not over_chance.better, again)
             if not any(batches):
                 return "There was nothing left to try."
-            kept, spent = self._round(
-                base, batches, {edits_of(c) for finding in diagnosis.found for c in finding.changes}
-            )
+            asked = {edits_of(c) for finding in diagnosis.found for c in finding.changes} | set(map(edits_of, again))
+            kept, spent = self._round(base, batches, asked)
             if kept is None:
                 return "The budget is spent." if spent else "No change was better beyond noise."
             losing = [t.change for t in self.trials if t.against == base and t.comparison and t.comparison.effect > 0]
             useless += [change for change in losing if change is not None]
+            again = self._helpful(base, kept)
             base = kept
             self.reserve += self.cost(self.recipes[kept], len(self.seeds))
             if spent:
                 return "The budget is spent."
         return f"{rounds} changes were kept, as many as were asked for."
+
+    def _helpful(self, base: int, kept: int) -> list[Change]:
+        """The change that was kept, and the largest of those that were better beyond noise beside it: what they mend
+        may be there still."""
+        beside = [
+            (trial.comparison.effect, place)
+            for place, trial in enumerate(self.trials)
+            if trial.against == base and place != kept and trial.comparison
+            if trial.comparison.better and trial.comparison.gain >= self.least_gain
+        ]
+        places = [kept, *(place for _, place in sorted(beside)[:RUNNERS_UP])]
+        return [change for place in places if (change := self.trials[place].change) is not None]
 
     def _round(self, base: int, batches: Sequence[Sequence[Change]], asked: Collection[str]) -> tuple[int | None, bool]:
         """Try changes against one baseline; the place of the kept one, and whether the budget is spent.

@@ -125,6 +125,7 @@ def conclusion(study: Study) -> str:
         if baseline == "balanced":
             return f"No change helps: this fit is good as it is ({tried} tried). {ended}"
         return f"No change helps ({tried} tried): the model stays as it is, and its verdict is {baseline}. {ended}"
+    ended = ended.replace("No change was", "No further change was")
     verdict = study.diagnosis.verdict.replace("-", " ")
     told = "Kept: " + " ".join(kept)
     told += f" The verdict {f'was {baseline} and is {verdict}' if verdict != baseline else f'stays {verdict}'}."

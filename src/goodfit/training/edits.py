@@ -191,6 +191,8 @@ def _optimizer(before: Mapping[str, Any], value: Any) -> Entry:
     inner = _inner(after)
     if isinstance(value, str):
         fresh: Any = plain(keras.optimizers.serialize(keras.optimizers.get(value)))
+        if fresh["class_name"] == inner["class_name"]:
+            return after
         old = inner["config"]
         fresh["config"] |= {k: old[k] for k in ("learning_rate",) if k in old}
         fresh["config"] |= {k: old[k] for k in _KEPT if old.get(k) is not None and k in fresh["config"]}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +40,38 @@ PerRow = Callable[[Any, Any], np.ndarray]
 """Targets and predictions of the same rows -> one number per row, lower is better."""
 
 
+@dataclass(frozen=True)
+class Output:
+    """What one output of a model predicts.
+
+    Args:
+        task: what its target asks for; a quantity for each label where a row has several labels at once.
+        classes: how many, where the targets are whole numbers; 2 of a single probability, 0 of a quantity.
+        shape: of a row's prediction.
+        name: of the loss that it is judged by.
+    """
+
+    task: Task
+    classes: int
+    shape: tuple[int, ...]
+    name: str
+
+    def constant(self, y: Any) -> np.ndarray:
+        """The best single prediction for all of these rows, shape (1, *shape): mean or median, or the shares of the
+        classes, the same for each place of a row that has a class for each."""
+        true = np.asarray(y)
+        if self.task == "multiclass" and not _one_hot(true, self.shape):
+            counts = np.bincount(true.reshape(-1).astype(int), minlength=self.classes) + 0.5
+            return np.broadcast_to(counts / counts.sum(), (1, *self.shape))
+        values = true.reshape(len(true), -1).astype(np.float64)
+        middle = np.median(values, axis=0) if "absolute" in self.name else values.mean(axis=0)
+        if self.task != "regression":
+            middle = values.mean(axis=0)
+        if middle.size == math.prod(self.shape):
+            return middle.reshape(1, *self.shape)
+        return middle[None]
+
+
 @dataclass(frozen=True, eq=False)
 class Endpoint:
     """What trials are judged by, fixed before the first of them.
@@ -45,16 +79,26 @@ class Endpoint:
     Args:
         name: what it is called.
         per_row: targets and predictions of the same rows -> shape (rows,).
-        task: what the target asks for.
-        classes: of a classification with whole-number targets, how many.
+        outputs: what the model predicts, in the order of its outputs.
+        names: of the outputs, by which targets, losses and weights may be given.
         non_negative: whether a row's loss is known never to be below zero: then ratios of losses have a meaning.
     """
 
     name: str
     per_row: PerRow
-    task: Task
-    classes: int = 0
+    outputs: tuple[Output, ...]
+    names: tuple[str, ...] = ()
     non_negative: bool = False
+
+    @property
+    def task(self) -> Task:
+        """What the target asks for; of several outputs, quantities."""
+        return self.outputs[0].task if len(self.outputs) == 1 else "regression"
+
+    @property
+    def classes(self) -> int:
+        """Of a single output, how many."""
+        return self.outputs[0].classes if len(self.outputs) == 1 else 0
 
     def losses(self, recipe: Recipe, y: Any, outputs: Any) -> np.ndarray:
         """The endpoint on each row.
@@ -67,30 +111,28 @@ class Endpoint:
         Returns:
             shape (rows,), float64; `inf` where it is not finite.
         """
-        if _from_logits(recipe.loss) and not isinstance(outputs, (list, tuple, dict)):
-            outputs = _probabilities(outputs)
+        outputs = _as_probabilities(outputs, recipe.loss, self.names)
         with np.errstate(all="ignore"):
             values = np.asarray(self.per_row(y, outputs), dtype=np.float64)
         return np.where(np.isfinite(values), values, np.inf)
 
-    def constant(self, y: Any) -> np.ndarray | None:
-        """The best single prediction for all of these rows, shape (1, outputs): mean or median, or the classes' shares.
+    def constant(self, y: Any, rows: int = 1) -> Any:
+        """The best single prediction for all of these rows, so many times: an array, or a list of one for each output.
 
-        `None` where the target is more than one array.
+        `None` where the targets are in another form than the outputs.
         """
-        if isinstance(y, (list, tuple, dict)):
+        targets = _listed(y, self.names)
+        if len(targets) != len(self.outputs):
             return None
-        flat = np.asarray(y).reshape(len(y), -1)
-        if self.task == "multiclass" and flat.shape[1] == 1:
-            counts = np.bincount(flat[:, 0].astype(int), minlength=self.classes) + 0.5
-            return (counts / counts.sum())[None]
-        values = flat.astype(np.float64)
-        if self.task == "regression" and "absolute" in self.name:
-            return np.median(values, axis=0)[None]
-        return values.mean(axis=0)[None]
+        made = [
+            np.repeat(one.constant(target), rows, axis=0) for one, target in zip(self.outputs, targets, strict=True)
+        ]
+        return made[0] if len(made) == 1 else made
 
 
-def endpoint_of(recipe: Recipe, metric: str | Callable[[Any, Any], Any], y: Any, outputs: Any) -> Endpoint:
+def endpoint_of(
+    recipe: Recipe, metric: str | Callable[[Any, Any], Any], y: Any, outputs: Any, names: Sequence[str] = ()
+) -> Endpoint:
     """The endpoint of a study.
 
     Args:
@@ -99,26 +141,47 @@ def endpoint_of(recipe: Recipe, metric: str | Callable[[Any, Any], Any], y: Any,
             gives one number per row, lower is better.
         y: targets of a few rows.
         outputs: what the model predicts for them.
+        names: of the outputs, where there are several.
 
     Raises:
         InputError: the metric is not known, or doesn't give a number for each row.
     """
-    task, classes = _task(recipe, y, outputs)
+    names = tuple(outputs) if isinstance(outputs, Mapping) else tuple(names)
+    listed = _listed(outputs, names)
+    of_each = _loss_of_each(recipe.loss, len(listed), names)
+    weights = _loss_of_each(recipe.loss_weights, len(listed), names)
+    weights = [1.0 if one is None else float(one) for one in weights]
+    parts = tuple(_output(one, np.asarray(out)) for one, out in zip(of_each, listed, strict=True))
     if callable(metric):
-        made = Endpoint(getattr(metric, "__name__", "metric"), metric, task, classes)
+        called = getattr(metric, "__name__", "metric")
+        made = Endpoint(called, metric, tuple(dataclasses.replace(part, name=called) for part in parts), names)
     else:
         name = _SAME.get(metric, metric)
         if name == "loss":
-            called = _name(recipe.loss)
-            made = Endpoint(called, _plain_loss(recipe.loss), task, classes, called in NON_NEGATIVE)
-        elif name in METRICS:
-            made = Endpoint(METRICS[name], _metric(name, task), task, classes, METRICS[name] in NON_NEGATIVE)
-        else:
+            called = _name(recipe.loss) if len(parts) == 1 else "sum of the outputs' losses"
+            if all(loss is None for loss in of_each):
+                raise InputError(
+                    "the model is compiled without a loss, so that there is none to judge by.",
+                    "Give metric='mse' or another.",
+                )
+            judged = [one for one, loss in zip(parts, of_each, strict=True) if loss is not None]
+            bounded = all(one.name in NON_NEGATIVE for one in judged) and min(weights) >= 0
+            made = Endpoint(called, _sum_of_losses(of_each, weights, names), parts, names, bounded)
+        elif name not in METRICS:
             raise InputError(
                 f"the metric is {metric!r}.",
                 f"Give 'loss', {', '.join(map(repr, METRICS))}, or a function of targets and predictions that gives "
                 "one number per row (rmse orders as mse does).",
             )
+        elif len(parts) > 1:
+            raise InputError(
+                f"the metric is {metric!r}, and the model has {len(parts)} outputs.",
+                "Give 'loss', or a function of targets and predictions that gives one number per row.",
+            )
+        else:
+            called = METRICS[name]
+            part = dataclasses.replace(next(iter(parts)), name=called)
+            made = Endpoint(called, _metric(name, part, names), (part,), names, called in NON_NEGATIVE)
     try:
         values = made.losses(recipe, y, outputs)
     except Exception as problem:
@@ -137,16 +200,52 @@ def endpoint_of(recipe: Recipe, metric: str | Callable[[Any, Any], Any], y: Any,
     return made
 
 
+def _listed(structure: Any, names: Sequence[str]) -> list[Any]:
+    """The parts of targets or predictions, in the order of the outputs."""
+    if isinstance(structure, Mapping):
+        known = set(names) == set(structure)
+        return [structure[name] for name in names] if known else list(structure.values())
+    return list(structure) if isinstance(structure, (list, tuple)) else [structure]
+
+
+def _loss_of_each(given: Any, count: int, names: Sequence[str]) -> list[Any]:
+    """Losses or their weights, in the order of the outputs; `None` of an output that has none."""
+    if isinstance(given, Mapping) and "class_name" not in given:
+        if not set(given) <= set(names):
+            return [*given.values(), *[None] * count][:count]
+        return [given.get(name) for name in names]
+    if isinstance(given, (list, tuple)):
+        return [*given, *[None] * count][:count]
+    return [given] * count  # Keras: one loss is that of every output
+
+
 def _name(loss: Any) -> str:
     if isinstance(loss, str):
         found: Any = loss_of(loss)
         found = keras.losses.get(found) if isinstance(found, str) else found
         return str(getattr(found, "name", None) or getattr(found, "__name__", loss))
-    if isinstance(loss, Mapping) and "class_name" in loss:
+    if isinstance(loss, Mapping):
+        if "class_name" not in loss:
+            return _name(next(iter(loss.values())))
         return (
             str(loss["config"].get("name", loss["class_name"])) if isinstance(loss["config"], dict) else loss["config"]
         )
-    return "sum of the outputs' losses"
+    if isinstance(loss, (list, tuple)) and loss:
+        return _name(loss[0])
+    return str(loss)
+
+
+def _output(loss: Any, outputs: np.ndarray) -> Output:
+    """What an output predicts, as its loss tells."""
+    name, width = _name(loss), outputs.shape[-1] if outputs.ndim > 1 else 1
+    task: Task = "regression"
+    if any(word in name for word in ("crossentropy", "hinge", "focal")):
+        if width == 1:
+            task = "binary"
+        elif "binary" not in name and name not in ("hinge", "squared_hinge"):
+            task = "multiclass"  # several probabilities of their own are several labels at once
+    classes = {"binary": 2, "multiclass": width}.get(task, 0)
+    return Output(task, classes, outputs.shape[1:], name)
 
 
 def _from_logits(loss: Any) -> bool:
@@ -155,28 +254,45 @@ def _from_logits(loss: Any) -> bool:
     )
 
 
-def _probabilities(outputs: Any) -> np.ndarray:
+def _as_probabilities(outputs: Any, loss: Any, names: Sequence[str]) -> Any:
+    """The outputs, with probabilities in place of logits."""
+    listed = _listed(outputs, names)
+    of_each = _loss_of_each(loss, len(listed), names)
+    if not any(map(_from_logits, of_each)):
+        return outputs
+    made = [
+        _probabilities(out, _name(one)) if _from_logits(one) else out for out, one in zip(listed, of_each, strict=True)
+    ]
+    if isinstance(outputs, Mapping):
+        return dict(zip(names, made, strict=True))
+    return made if isinstance(outputs, (list, tuple)) else made[0]
+
+
+def _probabilities(outputs: Any, loss: str) -> np.ndarray:
     values = np.asarray(outputs, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        if values.ndim < 2 or values.shape[-1] == 1:
+        if values.ndim < 2 or values.shape[-1] == 1 or "binary" in loss:
             return 1 / (1 + np.exp(-values))
         exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
         return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
+def _sum_of_losses(losses: Sequence[Any], weights: Sequence[float], names: Sequence[str]) -> PerRow:
+    """The losses of all outputs per row, each times its weight."""
+    parts = [None if loss is None else _plain_loss(loss) for loss in losses]
+
+    def total(y: Any, outputs: Any) -> np.ndarray:
+        true, predicted = _listed(y, names), _listed(outputs, names)
+        if len(true) != len(parts):
+            raise ValueError(f"the model has {len(parts)} outputs and there are targets for {len(true)}")
+        each = zip(parts, weights, true, predicted, strict=True)
+        return np.sum([part(a, b) * weight for part, weight, a, b in each if part is not None], axis=0)
+
+    return total
+
+
 def _plain_loss(loss: Any) -> PerRow:
-    """A Keras loss per row, without label smoothing, of probabilities; of several outputs, the sum."""
-    if isinstance(loss, (list, tuple)) or (isinstance(loss, Mapping) and "class_name" not in loss):
-        named = isinstance(loss, Mapping)
-        parts = {key: _plain_loss(one) for key, one in (loss.items() if named else enumerate(loss)) if one is not None}
-
-        def total(y: Any, outputs: Any) -> np.ndarray:
-            keys = list(parts)
-            ours = y if isinstance(y, Mapping) else dict(zip(keys, y, strict=False))
-            theirs = outputs if isinstance(outputs, Mapping) else dict(zip(keys, outputs, strict=False))
-            return np.sum([parts[key](ours[key], theirs[key]) for key in keys], axis=0)
-
-        return total
+    """A Keras loss per row, without label smoothing, of probabilities; its weight in the whole where it has one."""
     if isinstance(loss, Mapping):
         config: Any = copy.deepcopy(dict(loss))
         if isinstance(config.get("config"), dict):
@@ -189,8 +305,6 @@ def _plain_loss(loss: Any) -> PerRow:
         made = keras.losses.get(made) if isinstance(made, str) else made
 
     def one(y: Any, outputs: Any) -> np.ndarray:
-        if isinstance(y, (list, tuple)) and isinstance(outputs, (list, tuple)):  # one loss for several outputs
-            return np.sum([one(a, b) for a, b in zip(y, outputs, strict=True)], axis=0)
         true, predicted = np.asarray(y), np.asarray(outputs, dtype=np.float32)
         if true.ndim == predicted.ndim - 1 and predicted.shape[-1] == 1:
             true = true[..., None]
@@ -200,32 +314,33 @@ def _plain_loss(loss: Any) -> PerRow:
     return one
 
 
-def _metric(name: str, task: Task) -> PerRow:
+def _one_hot(true: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether targets hold a number for each class, not the class's."""
+    return len(shape) > 0 and true.shape[1:] == shape and shape[-1] > 1
+
+
+def _metric(name: str, part: Output, names: Sequence[str]) -> PerRow:
+    """One of `METRICS` per row; of a row with a class for each of its places, the mean over these."""
+
     def per_row(y: Any, outputs: Any) -> np.ndarray:
-        true, predicted = np.asarray(y), np.asarray(outputs, np.float64)
-        true = true.reshape(len(true), -1)
-        predicted = predicted.reshape(len(predicted), -1)
+        (true,), (predicted,) = _listed(y, names), _listed(outputs, names)
+        true, predicted = np.asarray(true), np.asarray(predicted, np.float64)
+        rows = len(true)
         if name in ("mse", "mae"):
-            error = true.astype(np.float64) - predicted
+            error = true.reshape(rows, -1).astype(np.float64) - predicted.reshape(rows, -1)
             return (error**2 if name == "mse" else np.abs(error)).mean(axis=1)
-        if task == "regression":
-            raise ValueError(f"{name} is for classes")
-        if predicted.shape[1] == 1:
-            predicted = np.concatenate([1 - predicted, predicted], axis=1)
-        labels = true[:, 0].astype(int) if true.shape[1] == 1 else true.argmax(axis=1)
+        if part.task == "regression":
+            raise ValueError(f"{name} is for classes, one for each row")
+        if predicted.ndim < 2:
+            predicted = predicted[:, None]
+        labels = true.argmax(axis=-1) if _one_hot(true, predicted.shape[1:]) else true.astype(int)
+        labels = labels.reshape(predicted.shape[:-1])
+        if predicted.shape[-1] == 1:
+            predicted = np.concatenate([1 - predicted, predicted], axis=-1)
         if name == "error_rate":
-            return (predicted.argmax(axis=1) != labels).astype(np.float64)
-        share = np.take_along_axis(predicted, labels[:, None], axis=1)[:, 0]
-        return -np.log(np.clip(share, keras.config.epsilon(), 1.0))
+            wrong = (predicted.argmax(axis=-1) != labels).astype(np.float64)
+            return wrong.reshape(rows, -1).mean(axis=1)
+        share = np.take_along_axis(predicted, labels[..., None], axis=-1)[..., 0]
+        return -np.log(np.clip(share, keras.config.epsilon(), 1.0)).reshape(rows, -1).mean(axis=1)
 
     return per_row
-
-
-def _task(recipe: Recipe, y: Any, outputs: Any) -> tuple[Task, int]:
-    name = _name(recipe.loss)
-    if isinstance(outputs, (list, tuple, dict)) or isinstance(y, (list, tuple, dict)):
-        return "regression", 0
-    width = outputs.shape[-1] if outputs.ndim > 1 else 1
-    if "crossentropy" in name or "hinge" in name or "focal" in name:
-        return ("binary", 2) if width == 1 else ("multiclass", width)
-    return "regression", 0

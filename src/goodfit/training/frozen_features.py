@@ -47,6 +47,8 @@ def halves(model: keras.Model, rows: int) -> Halves | str:
     graph = keras_internals.functional(model)
     if graph is None:
         return "the model has no graph of layers" if _frozen(model) else ""
+    if not model.trainable_variables:
+        return "nothing of the model is trained"
     reasons: list[str] = []
     fixed = {id(tensor) for tensor in graph.inputs}
     crossing: dict[int, Any] = {}

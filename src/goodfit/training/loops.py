@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from goodfit.training import chunk as chunks
-from goodfit.training import keras_internals, metrics, nonfinite, program
+from goodfit.training import keras_internals, metrics, nonfinite, program, spans
 from goodfit.training.interrupt import Postponed
 from goodfit.training.keras_internals import Rows
 from goodfit.training.program import State
@@ -66,7 +66,11 @@ class Plan:
         self.splits_validation = self.validation is not None and any(map(keras_internals.watches_validation, users))
         self.tells = any(type(callback) is not keras.callbacks.History for callback in listed)
         self.length = self._chunk_length(self.keep_states)
-        if not users:
+        self.long = spans.is_long(self.model, self.rows)
+        if self.long:
+            self.engine, self.keep_states, self.length, self.splits_validation = "compiled-epoch", False, 1, True
+            self.reason = "an epoch takes long: it runs in spans of steps, so that the bar moves and Ctrl-C is answered"
+        elif not users:
             self.reason = "no callback looks into the training"
         elif known and self.length >= _WORTH_REPLAYING:
             self.reason = f"what {names} does is known, so that it can be told of each epoch afterwards"
@@ -120,8 +124,11 @@ class Plan:
 
     def compile(self) -> None:
         """Trace and compile ahead, so that what can't be compiled shows before anything has happened."""
-        self.program()
-        if self.splits_validation:
+        if self.long:
+            self.compile_seconds += spans.compile_ahead(self.model, self.rows)
+        else:
+            self.program()
+        if self.splits_validation and self.validation is not None:
             self.validation_program()
 
 
@@ -313,7 +320,11 @@ def _epochs(plan: Plan, first: int) -> dict[str, Any]:
             rows = _first_batch(plan.rows) if model.stop_training else plan.rows
             orders = chunks.orders_of(rows, 1, 1)
             before = jax.tree.map(jnp.copy, program.read_state(model)) if plan.terminators else None
-            logs = _train_one(plan, rows, orders, plan.evaluates(epoch))
+            if plan.long:
+                order = orders[0] if rows.shuffle else None
+                logs = spans.train(model, rows, order, callbacks, interrupt)
+            else:
+                logs = _train_one(plan, rows, orders, plan.evaluates(epoch))
             if before is not None and not np.isfinite(logs["loss"]):
                 logs = _terminate(plan, epoch, rows, orders[0] if rows.shuffle else None, before, logs)
             if plan.splits_validation and plan.evaluates(epoch):

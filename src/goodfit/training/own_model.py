@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import marshal
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from goodfit.values._json import plain
 
 _GIVEN = 1e-6
 """Weights count as given where the chance that their initializer drew them is below this."""
+_KERAS = {name: getattr(keras.Model, name) for name in ("compute_loss", "train_step")}
+"""What a model may replace of how Keras trains."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +98,6 @@ def read(
     """
     if not model.compiled:
         raise InputError(f"the model {model.name!r} is not compiled.", "Compile it with optimizer and loss first.")
-    weights = keras_internals.compiled_with(model).get("loss_weights")
-    if any(float(weight) != 1.0 for weight in keras.tree.flatten(weights) if weight is not None):
-        raise InputError(
-            f"the model {model.name!r} is compiled with loss_weights, which a changed copy of it would not have.",
-            "Multiply the losses themselves, by a function for each; or give a function that builds and trains the "
-            "model in its place.",
-        )
     code = _code(model)
     config = _serialized(model, code)
     loss = keras_internals.compiled_with(model).get("loss")
@@ -116,10 +112,12 @@ def read(
         seed=seed,
         code_fingerprint=_fingerprint(code) if code else None,
         portable=not code,
+        loss_weights=_loss_weights(model),
     )
     own = OwnModel(recipe, code, sample=sample)
     _check(model, own)
     given, notes = _given(model, own)
+    notes += _own_steps(model)
     if given:
         digest = hashlib.sha256()
         places = {path: place for place, (path, _) in enumerate(layers(model))}  # names that Keras makes up count on
@@ -134,7 +132,11 @@ def read(
 def asked_of(model: keras.Model) -> dict[str, Any]:
     """What is asked of a compiled model before it is trained, which changes its optimizer: fields of a `Recipe`."""
     loss = keras_internals.compiled_with(model).get("loss")
-    return {"optimizer": plain(keras.optimizers.serialize(model.optimizer)), "loss": _named(loss, {})}
+    return {
+        "optimizer": plain(keras.optimizers.serialize(model.optimizer)),
+        "loss": _named(loss, {}),
+        "loss_weights": _loss_weights(model),
+    }
 
 
 def described(
@@ -235,6 +237,14 @@ def _named(loss: Any, code: Mapping[str, Any]) -> Any:
     return plain(keras.losses.serialize(loss) if isinstance(loss, keras.losses.Loss) else loss)
 
 
+def _loss_weights(model: keras.Model) -> Any:
+    """What each output's loss counts for; `None` where all count for 1."""
+    weights = keras_internals.compiled_with(model).get("loss_weights")
+    if all(weight is None or float(weight) == 1.0 for weight in keras.tree.flatten(weights)):
+        return None
+    return plain(keras.tree.map_structure(lambda weight: 1.0 if weight is None else float(weight), weights))
+
+
 def _check(model: keras.Model, own: OwnModel) -> None:
     """The model can be rebuilt, with the same weights in the same layers."""
     try:
@@ -253,8 +263,8 @@ def _not_rebuildable(model: keras.Model, problem: Exception) -> InputError:
             continue
         try:
             type(part).from_config(part.get_config())
-        except Exception:
-            culprit = f"the layer {part.name!r} (class {type(part).__name__})"
+        except Exception as own:
+            culprit, problem = f"the layer {part.name!r} (class {type(part).__name__})", own
             break
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     return InputError(
@@ -291,6 +301,17 @@ def _given(model: keras.Model, own: OwnModel) -> tuple[dict[str, list[np.ndarray
     return given, tuple(notes)
 
 
+def _own_steps(model: keras.Model) -> tuple[str, ...]:
+    """What a model does in training that is not seen from its configuration."""
+    own = [name for name in ("compute_loss", "train_step") if getattr(type(model), name) is not _KERAS[name]]
+    if not own:
+        return ()
+    return (
+        f"The model trains by its own {' and '.join(own)}; all trials are judged by the loss that it was compiled with,"
+        " or by the metric that was given.",
+    )
+
+
 def _listed(paths: Iterable[str]) -> str:
     names = list(paths)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -310,7 +331,9 @@ def _drawn(values: list[np.ndarray], others: list[np.ndarray]) -> bool:
             if not np.array_equal(a, b):
                 return False
         else:
-            tested: Any = stats.ks_2samp(a[:100_000], b[:100_000])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it goes on from exact to asymptotic by itself
+                tested: Any = stats.ks_2samp(a[:100_000], b[:100_000])
             if tested.pvalue < _GIVEN:
                 return False
     return True

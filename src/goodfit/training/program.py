@@ -104,6 +104,32 @@ def train_steps(
     return _repeat(model.train_step, state, data, None, start=0, size=batch_size, count=count)
 
 
+def steps_from(
+    model: keras.Model,
+    state: State,
+    data: Data,
+    order: jax.Array | None,
+    start: jax.Array | int,
+    batch_size: int,
+    count: jax.Array | int,
+) -> tuple[Logs, State]:
+    """Train for some steps of an epoch, from one of its rows on: the metrics go on from what they have counted.
+
+    Args:
+        model: compiled and built; it is not changed.
+        state: where to start.
+        data: all arrays to train on, rows first.
+        order: shape (visited,), int32: the rows in the order of their visits; `None` takes them as they stand.
+        start: place of the first row, of those visited; it may be known only when the program runs.
+        batch_size: rows per step.
+        count: steps, likewise.
+
+    Returns:
+        The logs of the last step, and the state after it.
+    """
+    return _repeat(model.train_step, state, data, order, start=start, size=batch_size, count=count)
+
+
 def validation_steps(
     model: keras.Model, state: State, data: Data, batch_size: int, count: jax.Array | int
 ) -> tuple[Logs, State]:
@@ -196,7 +222,7 @@ def _steps(step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any,
 
 
 def _repeat(
-    step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any, *, start: int, size: int, count: Any
+    step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any, *, start: Any, size: int, count: Any
 ) -> tuple[Any, Any]:
     """`count` steps of `size` rows each, from row `start` on."""
     run, logs = _trace(step, state, jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), data))

@@ -176,6 +176,7 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     model.compile(
         optimizer=keras.optimizers.deserialize(optimizer),
         loss=loss_of(recipe.loss),
+        loss_weights=recipe.loss_weights,
         metrics=[keras.metrics.deserialize(m) if isinstance(m, dict) else m for m in recipe.metrics],
     )
     if "mixup" in recipe.preparation:

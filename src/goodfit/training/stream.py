@@ -22,10 +22,8 @@ from goodfit.training.engine import EngineResult
 from goodfit.training.interrupt import Postponed
 from goodfit.training.parquet import ParquetRows
 from goodfit.training.persistent_cache import persistent_cache
+from goodfit.training.spans import SHOWN_EVERY, bar_of, logs_after
 from goodfit.values import Outcome
-
-SHOWN_EVERY = 0.2
-"""Seconds between two movements of a progress bar within an epoch."""
 
 
 @dataclass
@@ -255,7 +253,7 @@ def _steps(plan: _Plan, kind: Literal["train", "test"], blocks: Iterator[Block])
     """
     model = plan.model
     groups = program.variables(model)
-    bar = _bar(plan.callbacks) if kind == "train" else None
+    bar = bar_of(plan.callbacks) if kind == "train" else None
     shown, step = time.perf_counter(), 0
     state = chunks.own_buffers(program.read_state(model))
     before: tuple[int, Any, Any] | None = None
@@ -271,30 +269,17 @@ def _steps(plan: _Plan, kind: Literal["train", "test"], blocks: Iterator[Block])
             if before is not None:
                 jax.block_until_ready(before)
                 if bar is not None and time.perf_counter() - shown > SHOWN_EVERY:
-                    bar.on_train_batch_end(before[0] - 1, _logs(model, *before[1:]))
+                    bar.on_train_batch_end(before[0] - 1, logs_after(model, *before[1:]))
                     shown = time.perf_counter()
             step += steps
             before = (step, tracked, logs)
             if only_first or interrupt.requested:
                 break
         assert before is not None  # there is at least one row
-        read = _logs(model, *before[1:])
+        read = logs_after(model, *before[1:])
     if interrupt.requested:
         raise KeyboardInterrupt
     return read
-
-
-def _bar(callbacks: Any) -> keras.callbacks.ProgbarLogger | None:
-    """The progress bar that moves within an epoch, if there is one."""
-    bars = [callback for callback in callbacks.callbacks if type(callback) is keras.callbacks.ProgbarLogger]
-    return next((bar for bar in bars if bar.verbose == 1), None)
-
-
-def _logs(model: keras.Model, tracked: Any, logs: Any) -> dict[str, Any]:
-    """What Keras reports after a step: what its metrics say; or the step's own logs, where these have other names."""
-    with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, tracked, strict=True))):
-        results = model.get_metrics_result()
-    return keras_internals.plain_logs(results if set(results) == set(logs) else logs)
 
 
 class _Batches(keras.utils.PyDataset):

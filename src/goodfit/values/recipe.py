@@ -75,6 +75,7 @@ class Recipe:
         seed: the root of every random draw of the first member.
         code_fingerprint: a hash of code that is not Keras's own (custom layers, losses), or `None`.
         portable: can be rebuilt in another process.
+        loss_weights: what each output's loss counts for in the whole, a list or a mapping by output; `None` is 1.
 
     Example:
         >>> recipe = Recipe(model={"class_name": "Sequential"}, optimizer={"class_name": "Adam"}, loss="mse")
@@ -100,12 +101,14 @@ class Recipe:
     code_fingerprint: str | None = None
     portable: bool = True
     plateau: Plateau | None = None
+    loss_weights: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
         fields = plain(dataclasses.asdict(self))
-        if self.plateau is None:  # recipes that were written before there was one keep their hash
-            del fields["plateau"]
+        for name in ("plateau", "loss_weights"):  # recipes that were written before there were any keep their hash
+            if fields[name] is None:
+                del fields[name]
         return fields
 
     @classmethod
