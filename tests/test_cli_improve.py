@@ -62,3 +62,15 @@ def test_a_changed_table_is_refused(run, tmp_path):
 def test_what_is_no_run_is_refused(tmp_path):
     done = CliRunner().invoke(app, ["improve", str(tmp_path)])
     assert done.exit_code == 2
+
+
+def test_a_table_that_has_moved_is_asked_for(run, tmp_path):
+    table = run.parent / "rows.csv"
+    table.rename(tmp_path / "elsewhere.csv")
+    try:
+        done = CliRunner().invoke(app, ["improve", str(run), "--out", str(tmp_path / "o")])
+        assert done.exit_code == 2
+        assert f"no longer at {table}" in " ".join(done.stderr.split())
+        assert "--table" in done.stderr
+    finally:
+        (tmp_path / "elsewhere.csv").rename(table)

@@ -241,6 +241,22 @@ def test_it_is_told_where_the_baseline_is_no_better_than_chance(problem):
     assert told == [True, False]
 
 
+def test_hardly_better_than_chance_counts_as_no_better(problem):
+    told = []
+
+    def propose_nothing(*given):
+        told.append(given[2])
+        return []
+
+    given = problem(rows=400)
+    search(recipe_of(ridge=2e5), **given.given([], propose=propose_nothing))
+    gain = given.chance(range(8)).losses
+    trained = given.train(recipe_of(ridge=2e5), range(8)).losses
+    share = 1 - np.nanmean(trained) / np.nanmean(gain)
+    assert 0 < share < 0.01
+    assert told == [True]
+
+
 def test_what_helped_beside_the_kept_change_comes_first_in_the_next_round(problem):
     told = []
     helpful = [change_of("ridge", ridge=10.0), change_of("unbiased", bias=0.0)]

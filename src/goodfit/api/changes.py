@@ -84,6 +84,7 @@ def rescuing() -> tuple[Change, ...]:
         remedies.clip_gradients(),
         remedies.no_dropout(),
         remedies.no_penalties(),
+        default_network(),
     )
 
 

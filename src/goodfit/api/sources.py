@@ -91,11 +91,18 @@ def source_path(about: Mapping[str, Any], given: Any) -> str:
     Args:
         about: of the run.
         given: where they have moved to, or `None`.
+
+    Raises:
+        InputError: the run's rows were never in a file, or the file is not there any more.
     """
     source = str(given or about["source"])
     if source in ("DataFrame", "array"):
         what = "a DataFrame" if source == "DataFrame" else "an array"
         raise InputError(f"the run was trained on {what}, which is not saved with it.", "Give a file or folder of it.")
+    if given is None and "://" not in source and not Path(source).expanduser().exists():
+        raise InputError(
+            f"the rows that the run was trained on are no longer at {source}.", "Say where they are now (--table)."
+        )
     return source
 
 

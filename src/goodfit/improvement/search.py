@@ -209,8 +209,7 @@ class _Search:
         for _ in range(rounds):
             diagnosis = self.trials[base].diagnosis
             self.report(Progress("diagnose", f"{diagnosis.verdict}: {diagnosis.reason}", finished=True))
-            over_chance = self._over_chance(self.arms[base])
-            batches = self.propose(diagnosis, useless, over_chance is not None and not over_chance.better, again)
+            batches = self.propose(diagnosis, useless, self._at_chance(self.arms[base]), again)
             if not any(batches):
                 return "There was nothing left to try."
             asked = {edits_of(c) for finding in diagnosis.found for c in finding.changes} | set(map(edits_of, again))
@@ -406,8 +405,7 @@ class _Search:
         whole = {place: joined(parts) for place, parts in arms.items()}
         compared, worth = looks.compared, looks.worth or looks.promising
         best = min(worth, key=lambda p: compared[p].effect if looks.worth else compared[p].adjusted_p, default=None)
-        above_chance = self._over_chance(whole[best]) if best is not None else None
-        useless = above_chance is not None and not (above_chance.better and above_chance.gain >= self.least_gain)
+        useless = best is not None and self._at_chance(whole[best])
         if useless:  # less bad than before is no merit yet: what the diagnosis puts first leads on
             best = min(worth)
         kept = None
@@ -495,6 +493,11 @@ class _Search:
     def _over_chance(self, arm: Arm) -> Comparison | None:
         constant = self.chance(arm.run.seeds)
         return None if constant is None else self._compared(constant, arm)
+
+    def _at_chance(self, arm: Arm) -> bool:
+        """Whether an arm is no better than the mean or the prior, or by too little to be worth a change."""
+        made = self._over_chance(arm)
+        return made is not None and not (made.better and made.gain >= self.least_gain)
 
     def _affords(self, price: int) -> bool:
         """Whether a trial can be begun, with enough left for the fresh seeds at the end."""
