@@ -108,6 +108,7 @@ def test_ctrl_c_is_answered_within_the_epoch(monkeypatch):
         ([L.Dense(7), L.Dense(2)], (5,), 5 * 7 + 7 * 2),
         ([L.Conv2D(4, 3), L.Flatten(), L.Dense(2)], (8, 8, 3), 6 * 6 * 4 * 9 * 3 + 6 * 6 * 4 * 2),
         ([L.LSTM(6), L.Dense(1)], (10, 3), 10 * (3 + 6) * 24 + 6),
+        ([L.TimeDistributed(L.Dense(4)), L.Flatten(), L.Dense(1)], (10, 3), 10 * 3 * 4 + 40),
         ([L.Embedding(100, 8), L.GlobalAveragePooling1D(), L.Dense(1)], (12,), 8),
     ],
 )

@@ -44,7 +44,7 @@ def fit(
 
     All numbers are those of `model.fit` to the last bit, but for convolutions whose channels form two groups or more:
     for these XLA takes other routines inside a loop, and the last bit may differ. The progress bar is drawn between
-    epochs.
+    epochs, and within epochs of several seconds, which run in spans of steps.
 
     Args:
         model: a compiled Keras 3 model.

@@ -43,19 +43,20 @@ def products(model: keras.Model) -> int:
         >>> products(keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(8, 3, use_bias=False)]))
         48672
     """
-    total = 0
-    for layer in model._flatten_layers(include_self=False):
-        own = [variable for variable in layer._trainable_variables if len(variable.shape) > 1]
-        recurrent = isinstance(layer, keras.layers.RNN)
-        if recurrent:
-            own = [variable for variable in layer.trainable_variables if len(variable.shape) > 1]
-        elif not own or isinstance(layer, keras.layers.Embedding) or hasattr(layer, "state_size"):
-            continue
+    total, counted = 0, set()
+    for layer in keras_internals.all_layers(model)[1:]:
+        parts = keras_internals.all_layers(layer)
+        recurrent = isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional))
+        whole = recurrent or isinstance(layer, keras.layers.TimeDistributed)
+        if id(layer) in counted or isinstance(layer, keras.layers.Embedding) or (len(parts) > 1 and not whole):
+            continue  # looked up; or of its parts, which are listed too
+        counted.update(map(id, parts))
         try:
             shape = layer.input.shape[1:2] if recurrent else layer.output.shape[1:-1]
         except (AttributeError, ValueError):  # in no graph of layers
             shape = ()
-        total += math.prod(size or 1 for size in shape) * sum(math.prod(variable.shape) for variable in own)
+        weights = sum(math.prod(variable.shape) for variable in layer.trainable_variables if len(variable.shape) > 1)
+        total += weights * math.prod(size or 1 for size in shape)
     return total
 
 
