@@ -15,7 +15,6 @@ from goodfit.training import chunk as chunks
 from goodfit.training import keras_internals, program
 from goodfit.training.keras_internals import Rows
 from goodfit.training.persistent_cache import persistent_cache
-from goodfit.training.program import State
 
 LONG = 1.5e11
 """Floating-point operations of an epoch from which on it is long: some 3 seconds on two cores."""
@@ -51,8 +50,9 @@ def products(model: keras.Model) -> int:
         if id(layer) in counted or isinstance(layer, keras.layers.Embedding) or (len(parts) > 1 and not whole):
             continue  # looked up; or of its parts, which are listed too
         counted.update(map(id, parts))
+        tensors: Any = layer
         try:
-            shape = layer.input.shape[1:2] if recurrent else layer.output.shape[1:-1]
+            shape = tensors.input.shape[1:2] if recurrent else tensors.output.shape[1:-1]
         except (AttributeError, ValueError):  # in no graph of layers
             shape = ()
         weights = sum(math.prod(variable.shape) for variable in layer.trainable_variables if len(variable.shape) > 1)
@@ -73,7 +73,7 @@ def _program(model: keras.Model, rows: Rows, size: int) -> tuple[chunks.Program,
 
 
 def _compile(model: keras.Model, rows: Rows, size: int) -> Any:
-    def run(weights: Any, tracked: Any, data: Any, order: Any, start: Any, count: Any) -> tuple[Any, State, Any]:
+    def run(weights: Any, tracked: Any, data: Any, order: Any, start: Any, count: Any) -> tuple[Any, Any, Any]:
         logs, state = program.steps_from(model, (*weights, tracked), data, order, start, size, count)
         return logs, state[:3], state[3]
 
