@@ -212,7 +212,7 @@ class _Search:
             batches = self.propose(diagnosis, useless, self._at_chance(self.arms[base]), again)
             if not any(batches):
                 return "There was nothing left to try."
-            asked = {edits_of(c) for finding in diagnosis.found for c in finding.changes} | set(map(edits_of, again))
+            asked = {edits_of(c) for finding in diagnosis.found for c in finding.changes}
             kept, spent = self._round(base, batches, asked)
             if kept is None:
                 return "The budget is spent." if spent else "No change was better beyond noise."
