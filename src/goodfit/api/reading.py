@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from goodfit.api.improving import ModelStudy
 
 
+ROWS = ("x", "y", "validation_data", "validation_split", "batch_size")
+
+
 def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy | ModelStudy:
     """A saved study or run.
 
@@ -80,11 +83,12 @@ def _of_a_model(study: Study, folder: str | os.PathLike[str] | None) -> ModelStu
     )
 
 
-def read(path: str | os.PathLike[str], *, loss: str | None = None, val_loss: str | None = None) -> tuple[Run, ...]:
+def read(path: Any, *, loss: str | None = None, val_loss: str | None = None) -> tuple[Run, ...]:
     """The runs in a log file of any tool, or in a folder that goodfit saved.
 
     Args:
-        path: CSV, JSON or JSON lines, a folder, or `"-"` for standard input.
+        path: CSV, JSON or JSON lines, a folder, or `"-"` for standard input; or what Python holds of a log: a mapping
+            of lists, a list of rows, a DataFrame, or several of them under their names.
         loss: the column of the training loss, where it isn't recognized.
         val_loss: the column of the validation loss.
 
@@ -94,7 +98,7 @@ def read(path: str | os.PathLike[str], *, loss: str | None = None, val_loss: str
     Raises:
         InputError: it is no history of a training; the message names the place and what to do.
     """
-    if Path(path).is_dir():
+    if isinstance(path, (str, os.PathLike)) and Path(path).is_dir():
         found = load(path)
         return (found.run if isinstance(found, Study) else found,)
     return logs.read(path, loss=loss, val_loss=val_loss)
@@ -154,9 +158,11 @@ def diagnose(
         "sample_weight": sample_weight,
         "batch_size": batch_size,
     }
+    _check_rows(what, given, probe, loss, val_loss)
     if not probe and x is None:
         return what.diagnosis if isinstance(what, Study) else checks.diagnose(_run_of(what, loss, val_loss))
     model, arguments = _at_hand(what, given)
+    _check_shape(model, x)
     run = _run_of(what, loss, val_loss)
     if not probe:
         return checks.diagnose(run, None if model is None else probing.dataset_of(model, arguments))
@@ -166,6 +172,59 @@ def diagnose(
         )
     run, dataset = probing.probed(run, model, arguments, report)
     return checks.diagnose(run, (what.plain if isinstance(what, TableStudy) else None) or dataset)
+
+
+def _check_rows(what: Any, given: dict[str, Any], probe: bool, loss: str | None, val_loss: str | None) -> None:
+    """`InputError` where arguments have no part in a diagnosis of this, or rows can't be those of its model."""
+    x, y, held, share, size = (given[name] for name in ROWS)
+    if (loss is not None or val_loss is not None) and isinstance(getattr(what, "run", what), Run):
+        raise InputError(
+            "loss and val_loss name the columns of a log, and a run was given.",
+            "Leave them out: its curves have names.",
+        )
+    if isinstance(what, (Mapping, str, os.PathLike)) or hasattr(what, "columns"):
+        beside = [name for name, value in given.items() if value is not None and not (name == ROWS[3] and not value)]
+        if probe and isinstance(what, (str, os.PathLike)) and store.holds(what) == "study":
+            raise InputError(
+                f"{what} is a folder, whose network is not read here.", f"Run goodfit diagnose {what} --probe."
+            )
+        if beside:
+            raise InputError(
+                f"{', '.join(beside)} {'are' if len(beside) > 1 else 'is'} given beside a log, which has no model that "
+                "they could be rows of.",
+                "Give the FitResult, the History or the model in place of the log.",
+            )
+    if not 0 <= (share or 0.0) < 1:
+        raise InputError(f"validation_split is {share!r}.", "Give a share of the rows from 0 to below 1, such as 0.2.")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1):
+        raise InputError(f"batch_size is {size!r}.", "Give a whole number of rows per step, such as 32.")
+    if held is not None and not (isinstance(held, (tuple, list)) and 2 <= len(held) <= 3):
+        raise InputError("validation_data is no pair.", "Give (x, y).")
+    if x is None:
+        if y is not None or held is not None:
+            raise InputError("rows are given without their inputs.", "Give x too.")
+        return
+    rows = [len(part) for part in (x, y) if hasattr(part, "__len__") and hasattr(part, "shape")]
+    if rows and min(rows) == 0:
+        raise InputError("there are no rows.", "Give those that it was trained on.")
+    if len(set(rows)) > 1:
+        raise InputError(f"x has {rows[0]} rows and y has {rows[1]}.", "Give a target for each row.")
+
+
+def _check_shape(model: Any, x: Any) -> None:
+    """`InputError` where rows can't be those of a model."""
+    wanted = getattr(model, "input_shape", None)
+    if isinstance(wanted, tuple) and hasattr(x, "shape") and not _fits(wanted, np.shape(x)):
+        raise InputError(
+            f"the model takes rows of shape {wanted[1:]}, and those of x have {np.shape(x)[1:]}.",
+            "Give the rows that it was trained on.",
+        )
+
+
+def _fits(wanted: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    """Whether rows of a shape are what a model takes; Keras adds a last axis of 1 where it is missing."""
+    shape = (*shape, 1) if len(shape) == len(wanted) - 1 and wanted[-1] == 1 else shape
+    return len(wanted) == len(shape) and all(w in (None, s) for w, s in zip(wanted[1:], shape[1:], strict=True))
 
 
 def _run_of(what: Any, loss: str | None, val_loss: str | None) -> Run:

@@ -31,6 +31,18 @@ SECTIONS = {
 }
 """How a paragraph of the docstring begins -> the heading that it gets."""
 OPTIONAL = ("Source",)
+VERDICTS = {
+    "balanced": (
+        "A verdict, not a finding: nothing was found that another learning rate, more epochs, stopping at the best "
+        "epoch, another width, dropout or a penalty would mend, as far as what was read can tell. The published error "
+        "rates (docs/faults.md) say how often that is right, from curves alone and with everything measured."
+    ),
+    "insufficient-evidence": (
+        "A verdict, not a finding: what was logged can't tell how the network fits. The message says what is missing, "
+        "and the cheapest measurement that would settle it."
+    ),
+}
+"""Verdicts that are no findings, and what they mean."""
 
 
 def page(check: Check) -> str:
@@ -104,7 +116,7 @@ def write(folder: Path) -> list[Path]:
 
 
 def explain(slug: str) -> str:
-    """The page of a finding by its name.
+    """The page of a finding, or of a verdict that is none, by its name.
 
     Args:
         slug: the finding's.
@@ -115,6 +127,8 @@ def explain(slug: str) -> str:
     import difflib
 
     checks = {check.slug: check for check in all_checks()}
+    if slug in VERDICTS:
+        return f"# {slug}\n\n{VERDICTS[slug]}\n"
     if slug not in checks:
         near = difflib.get_close_matches(slug, checks, n=1)
         raise InputError(

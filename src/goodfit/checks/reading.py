@@ -193,9 +193,10 @@ class Reading:
         return tuple(np.flatnonzero(~self.diverged).tolist())
 
     def gain(self, before: float, after: float) -> float:
-        """The gain from one level to a lower one; without a floor at 0 over the curve's own range."""
+        """The gain from one level to a lower one, of a loss with a floor at 0 to that at most; of others over the
+        curve's own range."""
         if self.ratios:
-            return relative_gain(before, after, self.chance)
+            return relative_gain(before, max(after, 0.0), self.chance)
         return (before - after) / self.chance
 
     def relative(self, size: float, level: float) -> float:
@@ -251,7 +252,7 @@ def read(run: Run, chance: float | None = None) -> Reading:
     """The loss curves of a run, as the checks read them.
 
     Which curve: `loss` and `val_loss`; where neither is there, the first other pair that is known to fall or to rise
-    with a better fit (`mse`, `accuracy`). Accuracies become 1 - accuracy (100 - accuracy in percent). Where the model
+    with a better fit (`mse`, `accuracy`). Accuracies become 1 - accuracy, also those in percent. Where the model
     has weight penalties, which Keras adds to both losses, and the loss itself is logged as a metric, that is read.
 
     Which scale: the measured chance loss. Where that is unknown, the first epoch's loss stands for it; it errs to the
@@ -262,7 +263,8 @@ def read(run: Run, chance: float | None = None) -> Reading:
     Where `chance` is given, it stands for an unmeasured one.
 
     Which epoch's weights: the kept one where the run tells it, else the last. A log without a recipe that ends a usual
-    patience (`PATIENCES`) after its lowest validation loss was ended by early stopping, and that epoch is read.
+    patience (`PATIENCES`) after its lowest validation loss was ended by early stopping, and that epoch is read; not
+    where its number of epochs is a multiple of `ROUND_EPOCHS` and the loss rose by more than `ROSE_SINCE`.
     """
     penalized = _has_penalties(run)
     without = _without_penalties(run) if penalized else None
@@ -350,12 +352,18 @@ def _patience(run: Run, validation: tuple[Series | None, ...]) -> int | None:
     """The patience of early stopping that the log of one training ends by; `None` where it does not, or more is known.
 
     Early stopping ends a training so many epochs after its lowest validation loss, to the epoch. The lowest value of a
-    curve that falls to its end lies there by chance.
+    curve that falls to its end lies there by chance. A training of a round number of epochs whose validation loss rose
+    by much since ended as it was asked to.
     """
     if run.kept_epoch is not None or run.recipe is not None or run.unit != "epoch" or run.outcomes != ("finished",):
         return None
     curve = validation[0]
     if curve is None or not curve.enough or curve.nonfinite or len(curve.y) != len(run.epoch):
+        return None
+    lowest = float(curve.y.min())
+    if len(curve.y) % thresholds.ROUND_EPOCHS == 0 and curve.plateau - lowest > thresholds.ROSE_SINCE * abs(
+        curve.plateau
+    ):
         return None
     after = len(curve.y) - 1 - int(np.argmin(curve.y))
     falling = curve.late_slope.t < -thresholds.TREND_T and curve.best == len(curve.y) - 1
@@ -392,10 +400,14 @@ def _converter(run: Run, name: str, lower: bool) -> tuple[Callable[[np.ndarray],
         return (lambda y: y), name
     curves = [run.curves[n] for n in (name, f"val_{name}") if n in run.curves]
     top = max((float(np.max(c, initial=-math.inf, where=np.isfinite(c))) for c in curves), default=0.0)
-    whole = 1.0 if top <= 1.0 else 100.0
     if top > 100.0:
         return (lambda y: -y), f"-{name}"
-    return (lambda y: whole - y), f"{whole:.0f} - {name}"
+
+    def lost(y: np.ndarray) -> np.ndarray:
+        """A share, be it logged as one or in percent, which one of two curves may be alone."""
+        return 1.0 - y / (100.0 if float(np.max(y, initial=0.0)) > 1.0 else 1.0)
+
+    return lost, f"1 - {name}"
 
 
 def _series(
@@ -427,7 +439,7 @@ def _chance_proxy(train: tuple[Series | None, ...], validation: tuple[Series | N
     first = float(np.median([c.first for c in curves]))
     if first > 10.0:
         first = min(first, 10.0 * float(np.median([c.end for c in curves])))
-    return first or 1.0
+    return first if first > 1e-300 else 1.0
 
 
 def _diverged(

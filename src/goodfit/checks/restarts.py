@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from goodfit.checks import remedies, thresholds
 from goodfit.checks.case import Case, check, clear, found, not_applicable
 from goodfit.checks.reading import Series
+from goodfit.stats import noise_sd
 from goodfit.values import Evidence, Finding, Run
+
+NEAR = 20
+"""Values before a jump that tell the noise there."""
 
 
 @check("restarted-log")
@@ -17,9 +22,9 @@ def restarted_log(case: Case) -> Finding:
     """The log holds more than one training, one after the other.
 
     Detected: the epoch counter goes back. Or, where the counter runs on: in one epoch the training loss jumps up by
-    more than `RESTART_HEIGHT` of what it had fallen and by more than `RESTART_Z` times its noise; the epochs from there
-    on resemble the first ones of the log more than those just before the jump, by the mean difference of the
-    logarithms, in training and in validation; and the loss falls again by half of the jump.
+    more than `RESTART_HEIGHT` of what it had fallen and by more than `RESTART_Z` times its noise, there and at the end;
+    the epochs from there on resemble the first ones of the log more than those just before the jump, by the mean
+    difference of the logarithms, in training and in validation; and the loss falls again by half of the jump.
 
     Why it matters: read as one curve, a restart looks like divergence or instability. The verdict and the other
     findings are those of the last training in the log.
@@ -100,7 +105,9 @@ def _restart(train: Series, validation: Series) -> float | None:
     if at < few or len(train.y) - at < few:
         return None
     jump, descent = float(step[at - 1]), float(train.y[0] - np.median(train.y[at - 3 : at]))
-    if jump < thresholds.RESTART_HEIGHT * descent or jump <= thresholds.RESTART_Z * train.noise:
+    near = noise_sd(train.y[max(0, at - NEAR) : at])  # where the loss is high it is noisier than at the end
+    noise = max(train.noise, 0.0 if math.isnan(near) else near)
+    if jump < thresholds.RESTART_HEIGHT * descent or jump <= thresholds.RESTART_Z * noise:
         return None
     place = float(train.t[at])
     falls_again = float(train.y[at] - np.min(train.y[at:])) >= 0.5 * jump

@@ -83,6 +83,14 @@ def diverged(case: Case) -> Finding:
         "high" if share >= thresholds.DIVERGED_SHARE else "medium" if share >= thresholds.UNSTABLE_SEED_SHARE else "low"
     )
     changes = [remedies.lower_learning_rate(0.1), remedies.clip_gradients(), remedies.standardize_inputs()]
+    if only_validation:
+        changes = [
+            remedies.do(
+                "check-validation-rows",
+                "One value that is not finite among the validation rows makes their loss so, however good the network.",
+                "Look for NaN and infinity in the inputs and targets of the validation rows.",
+            )
+        ]
     return found("diverged", severity, message, evidence, changes)
 
 
@@ -115,6 +123,8 @@ def not_learning(case: Case) -> Finding:
         curves.setdefault(s, []).append(c)
     if not curves:
         return not_applicable("not-learning", f"fewer than {thresholds.MIN_POINTS} finite losses were logged.")
+    if all(not c.y.any() for cs in curves.values() for c in cs):
+        return not_applicable("not-learning", "the loss is 0 from the first epoch on: there is nothing left to learn.")
     if reading.chance_known:  # each loss is read over the chance of its own rows
         train_chance = max(float(case.run.measurements.get("train_chance_loss", reading.chance)), 1e-300)
         lowest = {s: c.lowest / train_chance for s, c in reading.trains()}
@@ -235,9 +245,10 @@ def _final_accuracy(case: Case) -> float:
 def unstable(case: Case) -> Finding:
     """The training loss jumps from epoch to epoch instead of settling, or some seeds diverge and others don't.
 
-    Detected: the noise of the loss in the last half (from second differences, so that trends don't count) over its
-    level (at least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in validation,
-    and the loss rises at more than `UNSTABLE_RISES` of its steps: other batches each epoch make the former noisy, a
+    Detected: the noise of the loss in the last half (from second differences, so that trends don't count; of curves of
+    less than 16 values from the steps that go up, so that the bend of a descent doesn't either) over its level (at
+    least a tenth of chance) exceeds `UNSTABLE_NOISE` in the median over seeds, in training and in validation, and the
+    loss rises at more than `UNSTABLE_RISES` of its steps: other batches each epoch make the former noisy, a
     jump of the weights both; or spikes in more than `UNSTABLE_SPIKE_SHARE` of the epochs (see `loss-spikes`); or the
     lowest logged validation loss lies `BEST_EPOCH_GAIN` below the level at the end, beyond its noise (`BEST_EPOCH_Z`),
     without a gap and a rise that would make it overfitting; or at least `UNSTABLE_SEED_SHARE`, but not most, of the
@@ -314,10 +325,11 @@ def _best_epoch_gain(reading: Reading) -> float:
 
 
 def _jumps(curve: Series) -> float:
-    """The noise of a curve; of a short one, where no value is to be left out as a spike, from all its bends."""
+    """The noise of a curve; of a short one, which bends as it descends, from the steps that go up: of white noise their
+    mean square, over all steps, is its variance, and a curve that only falls has none."""
     if len(curve.y) >= 16 or len(curve.y) < 4:
         return curve.noise
-    return float(np.sqrt(np.mean(np.diff(curve.y, n=2) ** 2) / 6.0))
+    return float(np.sqrt(np.mean(np.maximum(np.diff(curve.y), 0.0) ** 2)))
 
 
 def _rises(curve: Series) -> float:

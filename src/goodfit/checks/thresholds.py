@@ -48,6 +48,14 @@ can be told from the trend at all. Provisional."""
 PATIENCES: Final = (10, 15, 20, 25, 30, 40, 50, 100)
 """Usual patiences of early stopping (epochs). Shorter ones lie within the noise of many a curve's end. Provisional."""
 
+ROUND_EPOCHS: Final = 10
+"""Epochs of which a multiple is asked for as a rule, and reached by early stopping once in so many times (epochs).
+Provisional."""
+
+ROSE_SINCE: Final = 0.2
+"""Rise of the validation loss since its lowest value over what it ends at (ratio) that is told where such a number of
+epochs may as well be the cause of the log's end: that of an overfitting of high severity. Provisional."""
+
 # --- noise ----------------------------------------------------------------------------------------------------------
 
 TREND_T: Final = 3.0

@@ -195,10 +195,12 @@ def diagnose(
         codes = [0]
         for path in paths:
             try:
-                for run, diagnosis in _diagnosed(path, loss, val_loss, probe):
+                found = _diagnosed(path, loss, val_loss, probe)
+                for run, diagnosis in found:
                     answers.append((path, run, diagnosis))
                     if not json:
-                        _show(run, diagnosis, heading=path if len(paths) > 1 else "")
+                        names = [path] * (len(paths) > 1) + [run.name] * (len(found) > 1)
+                        _show(run, diagnosis, heading=": ".join(names))
                     codes.append(_judged(path, diagnosis, unwanted))
             except Exception as error:  # the other files are still answered
                 codes.append(complain(error, debug))
@@ -327,6 +329,7 @@ def _answers_json(answers: list[tuple[str, Run, Diagnosis]]) -> str:
     data = diagnosis_json((path, diagnosis) for path, _, diagnosis in answers)
     for entry, (_, run, _) in zip(data["runs"], answers, strict=True):
         entry["name"] = run.name
+        entry["notes"] = list(run.provenance.get("notes", ()))
     return dumps(data)
 
 
@@ -339,6 +342,8 @@ def _show(run: Run, diagnosis: Diagnosis, heading: str) -> None:
         if heading:
             console.print(Text(heading, style="bold"), soft_wrap=True)
         terminal(run, console=console, diagnosis=diagnosis)
+        for note in run.provenance.get("notes", ()):
+            console.print(Text(f"note: {note}", style="dim"), highlight=False)
         if heading:
             console.print()
 

@@ -21,7 +21,8 @@ def delimited(source: Source) -> tuple[Log, ...]:
     beginning.
 
     Lines that begin with `#` are comments. A repeated header is a break. A row with another number of cells than the
-    header is left out, and said; so is a last line that was only half written.
+    header is left out, and said; so is a last line that was only half written: one without a line end whose cells are
+    too few, or whose last cell is shorter than any above it.
     """
     delimiter = _delimiter(source)
     header: list[str] = []
@@ -49,6 +50,9 @@ def delimited(source: Source) -> tuple[Log, ...]:
             rows.append(cells)
             numbers.append(number)
     _check_header(source, header)
+    if not ended and len(rows) > 2 and numbers[-1] == last and _cut(rows):
+        rows.pop()
+        notes.append("the last line may be only half written and was left out; the training may still be running.")
     if ragged and ragged[-1] == last and not ended:
         ragged.pop()
         notes.append("the last line is only half written and was left out; the training may still be running.")
@@ -86,6 +90,11 @@ def delimited(source: Source) -> tuple[Log, ...]:
             f"{source.name} has no column of numbers.", "Give the log of a training, one column per curve."
         )
     return (Log(columns, tuple(notes), tuple(breaks)),)
+
+
+def _cut(rows: list[list[str]]) -> bool:
+    """Whether the last cell of the last row is shorter than any above it, as it is where it was being written."""
+    return len(rows[-1][-1].strip()) < min(len(row[-1].strip()) for row in rows[:-1])
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from goodfit.errors import InputError
 from goodfit.logs.cells import column, plural
 from goodfit.logs.formats import Log
+from goodfit.logs.names import is_curve
 
 _EXPECTED = "A history maps names of curves to lists of numbers, or is a list of rows, one per epoch."
 
@@ -48,6 +49,8 @@ def _of_mapping(what: Mapping[Any, Any], source: str, name: str, depth: int) -> 
         return (_of_rows(_turned(inner), source, name),)
     if inner and _counts(inner) and all(map(_is_row, inner.values())):  # pandas: {"0": {"loss": 0.5}, …}
         return (_of_rows([inner[key] for key in sorted(inner, key=int)], source, name),)
+    if depth == 0 and any(_is_number(value) for value in what.values()) and any(map(is_curve, map(str, what))):
+        return (_of_rows([what], source, name),)  # the one row that a training which has just begun has written
     if depth < 3:
         found: list[Log] = []
         for key, value in what.items():
@@ -74,14 +77,17 @@ def _of_lists(lists: Mapping[str, Any], source: str, name: str) -> Log:
             notes.append(
                 f"left out: {plural(len(texts), 'word')} among the numbers of {key!r} (entry {texts[0] + 1} first)."
             )
-        columns[key] = _placed(key, numbers, longest, source, notes)
+        placed = _placed(key, numbers, longest, source, notes)
+        if placed is not None:
+            columns[key] = placed
     if not columns:
         raise InputError(f"{source} holds no list of numbers.", _EXPECTED)
     return Log(columns, tuple(notes), name=name)
 
 
-def _placed(key: str, values: np.ndarray, length: int, source: str, notes: list[str]) -> np.ndarray:
-    """A shorter list on the axis of the longest: a validation every k-th epoch, or a last entry not yet written."""
+def _placed(key: str, values: np.ndarray, length: int, source: str, notes: list[str]) -> np.ndarray | None:
+    """A shorter list on the axis of the longest: a validation every k-th epoch, or a last entry not yet written; `None`
+    where it is no curve."""
     count = len(values)
     if count == length:
         return values
@@ -93,6 +99,9 @@ def _placed(key: str, values: np.ndarray, length: int, source: str, notes: list[
     elif length - count == 1:
         out[:count] = values
         notes.append(f"{key!r} has one entry less than the others: its last epoch counts as not logged.")
+    elif not is_curve(key):
+        notes.append(f"left out: {key!r} has {count} values for {length} epochs.")
+        return None
     else:
         raise InputError(
             f"the lists in {source} have different lengths: {key!r} has {count}, the longest {length}.",
@@ -146,12 +155,23 @@ def _frame_columns(frame: Any) -> dict[str, Any]:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
+    if isinstance(value, (Mapping, str, bytes)):
+        return False
+    return isinstance(value, Sequence) or (hasattr(value, "__array__") and getattr(value, "ndim", 1) == 1)
 
 
 def _is_numeric(values: Any) -> bool:
     array = list(values)
-    return not array or any(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in array)
+    return not array or any(_is_number(v) for v in array)
+
+
+def _is_number(value: Any) -> bool:
+    """A number, or an array that holds one, as a library may log it."""
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    return isinstance(value, (int, float, np.number)) or (
+        hasattr(value, "__float__") and getattr(value, "ndim", 1) == 0
+    )
 
 
 def _is_row(value: Any) -> bool:

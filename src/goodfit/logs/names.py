@@ -126,6 +126,16 @@ def assign(columns: Iterable[str], *, loss: str | None = None, val_loss: str | N
     return Roles({**ordered, **curves}, epoch, step, seed, tuple(notes))
 
 
+def is_curve(name: str) -> bool:
+    """Whether a name is known as that of a loss or another metric.
+
+    Example:
+        >>> is_curve("val_loss"), is_curve("best")
+        (True, False)
+    """
+    return _recognize(name) is not None
+
+
 def listed(names: list[str]) -> str:
     """The first few of some names, for a message."""
     shown = ", ".join(repr(name[:40]) for name in names[:6])

@@ -171,9 +171,10 @@ def _aligned(segments: list[_Segment], seeds: tuple[int, ...], provenance: dict,
 
 
 def _outcome(segment: _Segment) -> Outcome:
+    """A training ends not finite by its own loss; by that of the validation rows only where no other was logged."""
     for curve in ("loss", "val_loss"):
         logged = segment.curves.get(curve, np.zeros(0))
         logged = logged[~np.isnan(logged)]
-        if len(logged) and not np.isfinite(logged[-1]):
-            return "nonfinite"
+        if len(logged):
+            return "finished" if np.isfinite(logged[-1]) else "nonfinite"
     return "finished"

@@ -80,7 +80,7 @@ def validate(model: keras.Model, state: State, data: Data, batch_size: int) -> t
     """
     trainable, non_trainable, optimizer, metrics = reset_metrics(model, state)
     logs, (trainable, non_trainable, metrics) = _steps(
-        model.test_step, (trainable, non_trainable, metrics), data, None, batch_size
+        _held(model.test_step), (trainable, non_trainable, metrics), data, None, batch_size
     )
     state = (trainable, non_trainable, optimizer, metrics)
     return {f"val_{name}": value for name, value in _epoch_logs(model, state, logs).items()}, state
@@ -136,7 +136,7 @@ def validation_steps(
     """Evaluate for some steps: as `train_steps`, with the weights left as they are."""
     trainable, non_trainable, optimizer, metrics = state
     logs, (trainable, non_trainable, metrics) = _repeat(
-        model.test_step, (trainable, non_trainable, metrics), data, None, start=0, size=batch_size, count=count
+        _held(model.test_step), (trainable, non_trainable, metrics), data, None, start=0, size=batch_size, count=count
     )
     return logs, (trainable, non_trainable, optimizer, metrics)
 
@@ -219,6 +219,18 @@ def _steps(step: Callable[[Any, Data], Any], state: Any, data: Data, order: Any,
     if rest:
         logs, state = _repeat(step, state, data, order, start=full * batch_size, size=rest, count=1)
     return logs, state
+
+
+def _held(step: Callable[[Any, Data], Any]) -> Callable[[Any, Data], Any]:
+    """A step that leaves the weights as they are, without XLA knowing it in a loop of such steps: what it makes of
+    weights that don't change (penalties) it would compute once ahead, apart from the sum that it is part of in Keras's
+    step, and round it in another way."""
+
+    def held(state: Any, batch: Data) -> Any:
+        logs, state = step(state, batch)
+        return logs, lax.optimization_barrier(state)
+
+    return held
 
 
 def _repeat(
