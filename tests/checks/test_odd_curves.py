@@ -116,6 +116,44 @@ def test_histories_of_arrays_of_other_lists_and_of_one_row():
     assert len(goodfit.read({"a": {"loss": losses}, "b": {"loss": losses}})) == 2
 
 
+def test_a_long_table_has_curves_for_each_part_of_the_rows(tmp_path):
+    rows = [
+        f"{k},{part},{0.2 + shift + np.exp(-k / 5):.4f}"
+        for k in range(40)
+        for part, shift in (("train", 0), ("val", 0.02))
+    ]
+    said = diagnosed(tmp_path, "epoch,phase,loss\n" + "\n".join(rows) + "\n")
+    assert said.verdict == "balanced"
+    (run,) = goodfit.read(tmp_path / "log.csv")
+    assert sorted(run.curves) == ["loss", "val_loss"]
+    assert len(run.epoch) == 40
+    (run,) = goodfit.read(named(tmp_path, "epoch,host,loss\n0,a,1.0\n1,b,0.5\n2,a,0.4\n"))
+    assert "'host', which holds words" in " ".join(run.provenance["notes"])
+
+
+def named(tmp_path, text):
+    (tmp_path / "named.csv").write_text(text)
+    return tmp_path / "named.csv"
+
+
+def test_losses_once_an_epoch_beside_steps_are_read_per_epoch(tmp_path):
+    lines = ["epoch,step,train_loss_step,train_loss_epoch,val_loss"]
+    for k in range(30):
+        level = 0.3 + np.exp(-k / 5)
+        lines += [f"{k},{100 * k + at},{level + 0.01 * at:.4f},," for at in (49, 98)]
+        lines += [f"{k},{100 * k + 99},,,{level + 0.02:.4f}", f"{k},{100 * k + 99},,{level:.4f},"]
+    said = diagnosed(tmp_path, "\n".join(lines) + "\n")
+    (run,) = goodfit.read(tmp_path / "log.csv")
+    assert (run.unit, len(run.epoch)) == ("epoch", 30)
+    assert said.verdict == "balanced"
+
+
+def test_other_losses_are_known():
+    fall = list(0.2 + np.exp(-E / 8))
+    for name in ("cross_entropy", "bce", "mape", "kl"):
+        assert goodfit.diagnose({name: fall, f"val_{name}": fall}).verdict == "balanced", name
+
+
 def test_verdicts_that_are_no_findings_are_explained():
     assert "not a finding" in pages.explain("balanced")
     assert "what is missing" in pages.explain("insufficient-evidence")

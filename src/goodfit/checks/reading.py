@@ -13,8 +13,24 @@ from goodfit.checks import thresholds
 from goodfit.stats import Slope, least_squares_slope, noise_sd, relative_gain, running_median, smooth
 from goodfit.values import Run
 
-_GREATER_IS_BETTER = ("accuracy", "acc", "auc", "f1", "r2", "precision", "recall", "iou", "dice", "map", "score")
-_LOWER_IS_BETTER = ("loss", "mse", "mae", "error", "nll", "perplexity", "rmse", "cost", "crossentropy")
+_GREATER_IS_BETTER = (
+    "accuracy",
+    "acc",
+    "auc",
+    "f1",
+    "r2",
+    "precision",
+    "recall",
+    "iou",
+    "dice",
+    "map",
+    "bleu",
+    "score",
+)
+_LOWER_IS_BETTER = (
+    "loss", "mse", "mae", "error", "nll", "perplexity", "rmse", "cost", "crossentropy", "entropy", "xent", "bce",
+    "msle", "mape", "kl", "hinge",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from itertools import islice
 from goodfit.errors import InputError
 from goodfit.logs.cells import column, plural
 from goodfit.logs.formats import Log, log_format
+from goodfit.logs.names import by_part
 from goodfit.logs.source import Source
 
 
@@ -71,13 +72,14 @@ def delimited(source: Source) -> tuple[Log, ...]:
         )
     if source.stride > 1:
         notes.append(f"the log is long: every {source.stride}th row was read.")
-    columns = {}
+    columns, words = {}, {}
     for place, name in enumerate(_unique(header)):
         if not name:
             continue  # the index that a DataFrame writes
         values, texts = column([row[place] for row in rows], decimal_comma=delimiter != ",")
         if len(texts) == len(rows):
-            continue  # a column of words
+            words[name] = [row[place].strip() for row in rows]
+            continue
         if texts:
             what = rows[texts[0]][place].strip()[:30]
             notes.append(
@@ -89,6 +91,7 @@ def delimited(source: Source) -> tuple[Log, ...]:
         raise InputError(
             f"{source.name} has no column of numbers.", "Give the log of a training, one column per curve."
         )
+    columns = by_part(columns, words, notes)
     return (Log(columns, tuple(notes), tuple(breaks)),)
 
 

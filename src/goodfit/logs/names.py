@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from goodfit.errors import InputError
 
@@ -124,6 +126,35 @@ def assign(columns: Iterable[str], *, loss: str | None = None, val_loss: str | N
         curves.setdefault("learning_rate" if tokens(name) in (["lr"], ["learning", "rate"]) else name, name)
     ordered = {name: curves.pop(name) for name in ("loss", "val_loss") if name in curves}
     return Roles({**ordered, **curves}, epoch, step, seed, tuple(notes))
+
+
+def by_part(
+    columns: dict[str, np.ndarray], words: Mapping[str, Sequence[str]], notes: list[str]
+) -> dict[str, np.ndarray]:
+    """The columns of a long table, in which a column of words (`train`, `val`) says which rows were measured, as one
+    column for each of these; other columns of words are left out, and said.
+
+    Args:
+        columns: of numbers, by name.
+        words: the other columns.
+        notes: gets a sentence for each column of words.
+    """
+    parts = _TRAIN | _VALIDATION | _TEST
+    for name, cells in words.items():
+        kinds = list(dict.fromkeys(cell.lower() for cell in cells))
+        if len(kinds) < 2 or not set(kinds) <= parts:
+            notes.append(f"left out: the column {name!r}, which holds words.")
+            continue
+        counters = {_first(list(columns), kind) for kind in (_EPOCH, _STEP, _SEED)}
+        which = np.array([cell.lower() for cell in cells])
+        notes.append(f"the column {name!r} tells the rows of {', '.join(kinds)} apart: each has curves of its own.")
+        return {key: values for key, values in columns.items() if key in counters} | {
+            f"{kind} {key}": np.where(which == kind, values, np.nan)
+            for key, values in columns.items()
+            for kind in kinds
+            if key not in counters
+        }
+    return columns
 
 
 def is_curve(name: str) -> bool:

@@ -131,6 +131,10 @@ def _merged(
     logged = {k: np.bincount(place, ~np.isnan(v), len(values)) for k, v in curves.items()}
     if all((number <= 1).all() for number in logged.values()):
         return _Segment(values, {k: _latest(v, place, len(values)) for k, v in curves.items()}, unit)
+    losses = [number for name, number in logged.items() if name in ("loss", "val_loss")]
+    if losses and all((number <= 1).all() for number in losses) and (losses[0] > 0).mean() > 0.5:
+        notes.append("of what was logged several times in an epoch, the last value was taken.")
+        return _Segment(values, {k: _latest(v, place, len(values)) for k, v in curves.items()}, unit)
     if np.median(count) >= 2:
         steps = np.arange(len(counter), dtype=np.float64)
         if step is not None and np.isfinite(step).all() and (np.diff(step) > 0).all():
