@@ -193,6 +193,13 @@ def test_network(parity, rows, name):
     parity(NETWORKS[name], x=x, y=y, batch_size=16, epochs=3, validation_split=0.2)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.08])  # several validation steps, and one
+def test_penalties_in_many_validation_steps(parity, rows, share):
+    """What is made of weights that don't change from step to step is rounded as in Keras's own step."""
+    x, y = rows(130)
+    parity(regularized, x=x, y=y, batch_size=16, epochs=8, validation_split=share)
+
+
 @slow
 @pytest.mark.parametrize("network", ["mlp", "batch-normalization", "dropout", "cnn"])
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", "adamw", "ema", "global-clipnorm"])
