@@ -143,6 +143,7 @@ def overfitting(case: Case) -> Finding:
     Source: Prechelt (1998), "Early stopping: but when?", on stopping at the lowest validation loss.
     """
     reading = case.reading
+    what = reading.quantity
     fits = _fits(reading)
     if not fits:
         return not_applicable("overfitting", _why_no_pair(reading))
@@ -159,8 +160,8 @@ def overfitting(case: Case) -> Finding:
     if rise >= thresholds.RELEVANT_GAIN and rise_z >= needed_z and fell >= thresholds.SEED_SHARE:
         evidence.insert(1, Evidence("the rise over its error", min(rise_z, 100.0), needed_z, ">"))
         message = (
-            f"Validation loss rose by {rise:.0%} from its lowest level while training loss went on falling: the "
-            "epochs after it only fitted the training rows."
+            f"Validation {what} rose by {rise:.0%} from its lowest level while training {what} went on falling: "
+            "the epochs after it only fitted the training rows."
         )
         severity = "high" if rise >= 0.2 else "medium"
         return found("overfitting", severity, message, evidence, risen)
@@ -170,7 +171,7 @@ def overfitting(case: Case) -> Finding:
     if rise >= thresholds.RELEVANT_GAIN and best >= thresholds.BEST_EPOCH_GAIN and apart:
         evidence.insert(1, Evidence("gain of keeping the best epoch", best, thresholds.BEST_EPOCH_GAIN, ">"))
         message = (
-            f"At its best epoch validation loss was {best:.0%} lower than where the training ended, and training loss "
+            f"At its best epoch validation {what} was {best:.0%} lower than where the training ended, and training {what} "
             "lies below it: that epoch's weights should have been kept."
         )
         return found("overfitting", "medium", message, evidence, risen)
@@ -181,8 +182,8 @@ def overfitting(case: Case) -> Finding:
         )
         if stopped >= rerun_needed(case):
             message = (
-                f"Trained afresh, the network's validation loss is {stopped:.0%} lower at its best epoch than where "
-                "the training ends, and training loss lies below it."
+                f"Trained afresh, the network's validation {what} is {stopped:.0%} lower at its best epoch than where "
+                f"the training ends, and training {what} lies below it."
             )
             return found("overfitting", "medium", message, evidence, risen)
     kept = float(np.mean(reading.restored[list(reading.good)])) > 0.5
@@ -224,15 +225,15 @@ def overfitting(case: Case) -> Finding:
             excess = behind >= clearly_behind(case) and train < baseline[1]
         if excess:
             message = (
-                f"Training loss is {train:.3g} and validation loss {validation:.3g}: the network fits its training "
+                f"Training {what} is {train:.3g} and validation {what} {validation:.3g}: the network fits its training "
                 "rows far better than the others"
             )
             message += f", on which {baseline[0]} does better ({baseline[1]:.3g})." if baseline else "."
             return found("overfitting", "medium", message, evidence, changes)
-    message = "Validation loss keeps close to its lowest level and to the training loss."
+    message = f"Validation {what} keeps close to its lowest level and to the training {what}."
     if gap / reading.chance > thresholds.GAP_OVER_CHANCE:
         message = (
-            "Validation loss keeps close to its lowest level; the gap to the training loss is not clearly a fault."
+            f"Validation {what} keeps close to its lowest level; the gap to the training {what} is not clearly a fault."
         )
     return clear("overfitting", message, evidence)
 
