@@ -171,8 +171,8 @@ def overfitting(case: Case) -> Finding:
     if rise >= thresholds.RELEVANT_GAIN and best >= thresholds.BEST_EPOCH_GAIN and apart:
         evidence.insert(1, Evidence("gain of keeping the best epoch", best, thresholds.BEST_EPOCH_GAIN, ">"))
         message = (
-            f"At its best epoch validation {what} was {best:.0%} lower than where the training ended, and training {what} "
-            "lies below it: that epoch's weights should have been kept."
+            f"At its best epoch validation {what} was {best:.0%} lower than where the training ended, and training "
+            f"{what} lies below it: that epoch's weights should have been kept."
         )
         return found("overfitting", "medium", message, evidence, risen)
     stopped = stopping_gain(case)
