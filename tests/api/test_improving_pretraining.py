@@ -94,7 +94,7 @@ def test_what_can_not_be_cut_is_refused_by_name():
 def test_another_target_has_to_be_given():
     with pytest.raises(InputError, match="pretrain-auxiliary needs rows with another target"):
         goodfit.improve(network(), X, Y, changes=["pretrain-auxiliary"], **QUICK)
-    with pytest.raises(InputError, match="a function has no layers"):
+    with pytest.raises(InputError, match="unlabeled would have no part in it"):
         goodfit.improve(lambda **_: {}, settings={"rate": 1.0}, unlabeled=MORE)
 
 
