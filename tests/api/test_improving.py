@@ -554,7 +554,7 @@ def test_labels_for_each_step():
 @pytest.mark.parametrize(
     ("make", "columns", "told"),
     [
-        (lambda: compiled(keras.Sequential([keras.Input((4,)), L.Dense(1)])), 3, "can't be called on x: Input 0"),
+        (lambda: compiled(keras.Sequential([keras.Input((4,)), L.Dense(1)])), 3, "the rows of x have the shape"),
         (lambda: frozen(keras.Sequential([keras.Input((4,)), L.Dense(1)])), 4, "all of its layers are frozen"),
     ],
 )

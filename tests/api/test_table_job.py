@@ -237,3 +237,35 @@ def test_another_backend_is_refused_before_anything_is_read(monkeypatch: pytest.
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(InputError, match="runs on torch"):
         goodfit.train("no-such-file.csv", "mpg")
+
+
+@pytest.mark.parametrize("saving", [True, False])
+def test_a_late_interrupt_loses_nothing(saving: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import signal
+
+    from goodfit import checks
+    from goodfit.errors import Interrupted
+
+    diagnose = checks.diagnose
+
+    def interrupted(*given: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return diagnose(*given)
+
+    monkeypatch.setattr(checks, "diagnose", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        goodfit.train(AUTO_MPG, "mpg", seeds=1, epochs=3, out=tmp_path if saving else None)
+    study = caught.value.study
+    assert isinstance(study, TableStudy)
+    assert len(study.run.epoch) == 3
+    if saving:
+        assert caught.value.saved == str(tmp_path / "auto-mpg")
+        assert len(goodfit.load(tmp_path / "auto-mpg").run.epoch) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_target_may_be_called_a_quantity_or_a_code() -> None:
+    frame = pd.DataFrame({"a": np.arange(60.0) % 7, "y": np.arange(60) % 3})
+    kinds = [goodfit.train(frame, "y", seeds=1, epochs=1, **how).task for how in ({}, {"numeric": ["y"]})]
+    assert kinds == ["multiclass", "regression"]

@@ -92,7 +92,7 @@ def test_a_header_only(file):
 
 def test_one_row(file):
     table = read(file("a,b,y\n1,2,3\n"))
-    refused(lambda: inspect(table, "y"), "only one row", "at least ten")
+    refused(lambda: inspect(table, "y"), "only one row", "at least 10")
 
 
 def test_too_few_rows(file):
@@ -114,6 +114,9 @@ def test_uneven_lines(file):
 
 def test_duplicate_column_names(file):
     refused(lambda: read(file("a,b,a,y\n1,2,3,4\n")), "several columns called 'a'", "columns 1, 3", "--names")
+    named = read(file("a,b,a,y\n1,2,3,4\n"), names=list("abcy"))
+    assert named.frame.to_dict("list") == {"a": [1], "b": [2], "c": [3], "y": [4]}
+    assert any("was replaced by the names given" in note for note in named.notes)
     refused(lambda: read(pd.DataFrame([[1, 2]], columns=["a", "a"])), "several columns called 'a'")
 
 

@@ -357,3 +357,23 @@ def test_the_separator_is_not_one_that_occurs_inside_cells(tmp_path, text, width
 
 def test_cells_that_are_lists_are_text():
     assert read(pd.DataFrame({"a": [[1, 2], [1, 2], [3]]})).frame["a"].tolist() == ["[1, 2]", "[1, 2]", "[3]"]
+
+
+@pytest.mark.parametrize("na", ["", [""], ()])
+def test_words_such_as_na_are_kept_where_only_the_empty_cell_is_missing(na):
+    table = read(pd.DataFrame({"word": ["NA", "b", "", "NA"]}), na=na)
+    assert table.frame["word"].tolist() == ["NA", "b", None, "NA"]
+
+
+def test_a_sheet_of_what_has_none_is_refused(tmp_path):
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"the sheet 'x' is asked for, and .*table.csv is no Excel file"):
+        read(tmp_path / "table.csv", sheet="x")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "xlsx"])
+def test_text_under_another_name_is_told(tmp_path, ending):
+    (tmp_path / f"table.{ending}").write_text("a,b\n1,2\n3,4\n")
+    table = read(tmp_path / f"table.{ending}")
+    assert table.frame["b"].tolist() == [2, 4]
+    assert any("it holds text" in note for note in table.notes)

@@ -217,3 +217,25 @@ def test_shares_and_columns_that_mean_nothing():
             split(table, inspect(table, "y"), **options)
     with pytest.raises(InputError, match=r"the time column 'wen' is not in the table. Did you mean 'when'\?"):
         split(table, inspect(table, "y"), time="wen")
+
+
+def test_groups_on_both_sides_of_a_test_table_are_refused():
+    table = table_of(60, place=np.arange(60) // 6)
+    both = table_of(12, seed=1, place=np.arange(12))
+    with pytest.raises(
+        InputError, match=r"10 values of the group column 'place' stand in both tables, such as 0 \(10 of"
+    ):
+        parts_of(table, group="place", test_table=both)
+    others = parts_of(table, group="place", test_table=table_of(12, seed=1, place=np.arange(12) + 10))
+    assert "no value of 'place' on two sides" in others.how
+    unknown = parts_of(table, group="place", test_table=table_of(12, seed=1))
+    assert "whether its groups are others is not known" in unknown.how
+
+
+def test_a_test_table_that_is_not_later_is_told():
+    days = pd.date_range("2020-01-01", periods=60)
+    table = table_of(60, day=days)
+    for start, says in (("2020-03-01", "all of them later"), ("2020-02-25", "5 of which are not later")):
+        parts = parts_of(table, time="day", test_table=table_of(12, seed=1, day=pd.date_range(start, periods=12)))
+        assert says in parts.how
+    assert "whether they are later is not known" in parts_of(table, time="day", test_table=table_of(12)).how

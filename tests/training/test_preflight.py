@@ -231,7 +231,51 @@ def test_class_weights_that_are_no_numbers_or_negative():
 def test_a_frame_with_columns_that_numpy_holds_as_objects_names_them(kind, column):
     frame = pd.DataFrame(X, columns=list("abc"))
     frame[column] = pd.array([1] * 12, dtype=kind)
-    with pytest.raises(InputError, match=f"as numbers: '{column}'") as caught:
+    with pytest.raises(InputError, match=f"as one array: '{column}'") as caught:
         engine.fit(model(), frame, Y, verbose=0)
     assert "astype('float32')" in str(caught.value)
     assert engine.fit(model(), frame.astype("float32"), Y, verbose=0).outcome == "finished"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"x": np.ma.masked_array(X, mask=X > 1)}, "masked array"),
+        ({"y": np.ma.masked_array(Y, mask=Y > 1)}, "masked array"),
+        ({"x": np.hstack([X, X])}, r"the rows of x have the shape \(6,\), and the model takes \(3,\)"),
+        ({"validation_data": (X[:, :2], Y)}, r"the rows of validation x have the shape \(2,\)"),
+        ({"x": X.astype("float64") * 1e100}, "infinite"),
+        ({"y": Y.astype("float64") * 1e-100}, "they would become 0"),
+        ({"x": X.astype(object)}, r"Give x.astype\('float32'\)"),
+        ({"x": pd.DataFrame(X).astype("Float64")}, r"columns of types that Keras can't take as one array: 0, 1, 2"),
+        ({"y": pd.Series(Y[:, 0]).astype("Float64")}, r"pandas's type Float64.* Give y.astype"),
+        ({"y": pd.Series(list("abc") * 4).astype("category")}, "y.cat.codes"),
+        ({"y": pd.Series(list("abc") * 4)}, "Number the classes"),
+        ({"y": np.array(list("abc") * 4)}, "Number the classes"),
+    ],
+)
+def test_what_keras_takes_for_something_else_is_named(data, says):
+    made = model()
+    before = made.get_weights()
+    with pytest.raises(InputError, match=says):
+        engine.fit(made, **{"x": X, "y": Y, "verbose": 0, **data})
+    assert all(np.array_equal(a, b) for a, b in zip(before, made.get_weights(), strict=True))
+
+
+def test_a_masked_array_is_left_to_keras_without_the_preflight():
+    with pytest.raises(ValueError, match="masked arrays are not supported"):
+        engine.fit(model(), np.ma.masked_array(X, mask=X > 1), Y, verbose=0, checks="off")
+
+
+def test_large_numbers_are_fine_where_they_are_kept_as_they_are():
+    made = model()
+    keras.config.set_floatx("float64")
+    try:
+        preflight.check(made, X.astype("float64") * 1e100, Y)
+    finally:
+        keras.config.set_floatx("float32")
+
+
+def test_a_training_of_no_epochs_is_told():
+    (said,) = engine.fit(model(), X, Y, epochs=2, initial_epoch=5, verbose=0).warnings
+    assert said == "nothing is trained: initial_epoch is 5, and epochs is the number of the last one, 2."

@@ -123,3 +123,45 @@ def test_a_model_that_can_not_be_rebuilt_is_named(data: tuple[np.ndarray, np.nda
     with pytest.raises(InputError, match="Unbuildable"):
         goodfit.fit(model, *data, epochs=2, verbose=0, seeds=2)
     assert len(goodfit.fit(model, *data, epochs=2, verbose=0).history["loss"]) == 2
+
+
+@pytest.mark.parametrize("patience", [0, 1, 4])
+@pytest.mark.parametrize("min_delta", [0.0, 0.05])
+def test_each_patience_stops_where_keras_does(
+    data: tuple[np.ndarray, np.ndarray], patience: int, min_delta: float
+) -> None:
+    found = []
+    for seeds in (None, 3):
+        stopping = keras.callbacks.EarlyStopping(patience=patience, min_delta=min_delta, restore_best_weights=True)
+        model = network()
+        settings: dict[str, Any] = {"epochs": 60, "validation_split": 0.25, "verbose": 0, "callbacks": [stopping]}
+        np.random.seed(1)
+        if seeds is None:
+            model.fit(*data, **settings)
+        else:
+            result = goodfit.fit(model, *data, **settings, seeds=seeds)
+            assert dict(result.params) == model.history.params
+            assert result.history == model.history.history
+        found.append((model.history.epoch, model.stop_training, stopping.stopped_epoch, stopping.best_epoch))
+        assert model.history.params["steps"] == 3
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 1
+
+
+@pytest.mark.parametrize(("verbose", "says"), [(0, ""), (1, "60/60"), (2, "60/60"), ("auto", "60/60")])
+def test_the_progress_of_many_seeds_is_one_bar_over_all_epochs(
+    data: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str], verbose: Any, says: str
+) -> None:
+    goodfit.fit(network(), *data, epochs=60, verbose=verbose, seeds=2)
+    said = capsys.readouterr().out
+    assert (says in said) if says else (said == "")
+    assert verbose != 2 or said.count("\n") == 1
+
+
+def test_a_listener_is_told_in_place_of_the_bar(
+    data: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    goodfit.fit(network(), *data, epochs=20, seeds=2, report=told.append)
+    assert capsys.readouterr().out == ""
+    assert told[-1].done == told[-1].total == 20

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from goodfit import arguments as given
 from goodfit.api import one_training, staging
-from goodfit.api.result import FitResult
+from goodfit.api.result import FitResult, Held
 from goodfit.errors import InputError
 from goodfit.values import Report, Run, Stage, silent
 
@@ -44,7 +45,8 @@ def fit(
 
     All numbers are those of `model.fit` to the last bit, but for convolutions whose channels form two groups or more:
     for these XLA takes other routines inside a loop, and the last bit may differ. The progress bar is drawn between
-    epochs, and within epochs of several seconds, which run in spans of steps.
+    epochs, and within epochs of several seconds, which run in spans of steps. Ctrl-C ends the training after the chunk
+    under way: the model then holds its weights, and `outcome` is `interrupted`.
 
     Args:
         model: a compiled Keras 3 model.
@@ -55,7 +57,7 @@ def fit(
         y: targets.
         batch_size: rows per step.
         epochs: number of the last epoch.
-        verbose: `0`, `1`, `2` or `"auto"`, as in Keras.
+        verbose: `0`, `1`, `2` or `"auto"`, as in Keras; of several seeds one bar over all epochs.
         callbacks: Keras callbacks.
         validation_split: the share of the last rows to validate on.
         validation_data: `(x, y)` or `(x, y, sample_weight)` to validate on; beside `ParquetRows` also others of these.
@@ -71,7 +73,8 @@ def fit(
             `goodfit.transfer`: each is compiled anew with an optimizer of its own, and what a frozen part makes of the
             rows is computed once where nothing in it is random. `epochs` is then the sum of theirs.
         seeds: how many members to train in one program, or their seeds. The first is the model itself; each other one
-            is drawn afresh by the model's initializers from its own seed.
+            is drawn afresh by the model's initializers from its own seed. Members are summed in another order than one
+            alone: the last digits of their losses may differ from those of `model.fit`.
         checks: `"off"` leaves out the pre-flight, which refuses what Keras lets through silently.
         engine: on another backend than JAX, `"auto"` is Keras's own loop; `"jax"` trains a model that can be rebuilt
             from its config in a JAX process of its own and brings weights, optimizer state and history back. There
@@ -121,9 +124,11 @@ def fit(
         raise InputError(f"engine is {engine!r}.", 'Give "auto" or "jax".')
     if signals != "auto" and not (isinstance(signals, (bool, int)) and signals >= 0):
         raise InputError(f"signals is {signals!r}.", 'Give how many samples to take, True, False or "auto".')
-    members = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    if not members or min(members) < 0 or len(set(members)) < len(members):
-        raise InputError(f"seeds is {seeds!r}.", "Give how many, 1 at least, or a list of different seeds from 0 on.")
+    if checks not in ("on", "off"):
+        raise InputError(f"checks is {checks!r}.", 'Give "on" or "off".')
+    members = given.member_seeds(seeds)
+    if not hasattr(model, "compiled"):
+        raise InputError(f"a {type(model).__name__} was given in place of the model.", "Give a compiled Keras model.")
     if stages is not None:
         return staging.fit(model, stages, members, arguments, checks, engine, signals, report)
     if len(members) > 1:
@@ -137,6 +142,7 @@ def fit(
     run = Run(
         curves=one_training.curves_of(done.history, epoch, validation_freq),
         epoch=epoch,
+        seeds=(members[0],),
         outcomes=(done.outcome,),
         kept_epoch=None if stopping is None else one_training.restored(stopping, epoch),
         recipe=one_training.described(model, asked, arguments, stopping),
@@ -151,9 +157,7 @@ def fit(
         **({} if isinstance(done.signals, str) else done.signals.fields()),
         name=str(model.name),
     )
-    return FitResult.of(
-        run, get_model=lambda: model, keras_history=done.history, params=done.params, arguments=arguments
-    )
+    return FitResult.of(run, get_model=Held(model), keras_history=done.history, params=done.params, arguments=arguments)
 
 
 def _fit_seeds(
@@ -165,14 +169,15 @@ def _fit_seeds(
     report: Report,
 ) -> FitResult:
     from goodfit.training import seeds as many
+    from goodfit.training.bars import bar
 
     notes = one_training.preflight_notes(model, arguments, checks)
     asked = one_training.asked_of(model)
-    run = many.fit(model, seeds, arguments, report, signals)
+    with bar(arguments["epochs"], arguments["verbose"], report) as drawn:
+        run = many.fit(model, seeds, arguments, drawn, signals)
     run = dataclasses.replace(
         run,
         provenance={**run.provenance, "notes": list(notes)},
         recipe=one_training.described(model, asked, arguments, one_training.early_stopping(arguments["callbacks"])),
     )
-    params = {"verbose": 0, "epochs": arguments["epochs"], "steps": None}
-    return FitResult.of(run, get_model=lambda: model, params=params, arguments=arguments)
+    return FitResult.of(run, get_model=Held(model), params=dict(model.history.params), arguments=arguments)

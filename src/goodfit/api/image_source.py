@@ -247,7 +247,7 @@ def _split(
     import pandas as pd
 
     from goodfit import tables
-    from goodfit.tables.split import MINIMUM_ROWS
+    from goodfit.tables.inspect import MINIMUM_ROWS
 
     contents = raw.contents
     _, first = np.unique(contents, return_index=True)

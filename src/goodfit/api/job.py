@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from goodfit import arguments as given
 from goodfit.api.job_stages import MEASURED, check_sanity, look_once, stage, train_network
 from goodfit.api.predictor import Predictor, TablePredictor
 from goodfit.api.result import FitResult, TableStudy
@@ -117,7 +118,7 @@ def train(
 
     Raises:
         InputError: the table or an argument can't be used; the message names the place and the remedy.
-        Interrupted: Ctrl-C; what had been trained by then was saved.
+        Interrupted: Ctrl-C; what had been trained by then was saved, and is in the exception's `study`.
 
     Example:
         >>> import goodfit, numpy as np, pandas as pd
@@ -128,11 +129,18 @@ def train(
     """
     from goodfit import store, tables
     from goodfit.tables.baselines import MOST_ROWS
+    from goodfit.training.interrupt import Postponed
 
     began = clock.perf_counter()
     limits = _limits(improve, budget)
     _check_backend()
-    _check_arguments(seeds, seed, epochs, validation, test_size, group, time)
+    _check_arguments(seeds, seed, epochs, validation, test_size, group, time, out)
+    categorical, numeric, drop = (
+        given.texts(argument, columns)
+        for argument, columns in (("categorical", categorical), ("numeric", numeric), ("drop", drop))
+    )
+    names = names if names is None or isinstance(names, str) else given.texts("names", names)
+    na = na if na is None or isinstance(na, str) else given.texts("na", na)
     reading = {
         "names": names, "sep": sep, "na": na, "decimal": decimal,
         "thousands": thousands, "encoding": encoding, "sheet": sheet,
@@ -148,6 +156,11 @@ def train(
         from goodfit.api.table_source import TableSource
 
         _refuse_options({"image-size": image_size, "base": base}, "is for folders of images, and this is none")
+        if not isinstance(target, (str, int)):
+            raise InputError(
+                f"the target is a {type(target).__name__}.",
+                "Give the name of its column; the rows are those of a table.",
+            )
         source = TableSource(
             cast(Any, table), str(target), task=task, reading=reading, categorical=categorical, numeric=numeric,
             drop=drop, group=group, time=time, test=test,
@@ -183,6 +196,7 @@ def train(
         measurements["small_sample_loss"] = check_sanity(recipe, dataset, members, measurements["chance_loss"], report)
         trained = train_network(recipe, dataset, members, measurements, report)
         first = trained
+        late = held.enter_context(Postponed())  # trained: what is left takes seconds, and nothing is to be lost
         run = FitResult.of(trained.run, get_model=lambda: first.model(first.best_member))
         with stage("diagnose", report) as say:
             from goodfit import checks
@@ -191,12 +205,13 @@ def train(
             say(f"{diagnosis.verdict}: {diagnosis.reason}")
         about = source.about() | {"command": command}
         trials: tuple[Trial, ...] = (Trial(run, diagnosis),)
-        interrupted = run.outcome == "interrupted"
+        interrupted = run.outcome == "interrupted" or late.requested
         if proof is not None and limits is not None and not interrupted:
             from goodfit.api import improving_stage
 
             try:
-                mended = improving_stage.mend(proof, dataset, first, trials[0], limits, report)
+                with late.lifted():
+                    mended = improving_stage.mend(proof, dataset, first, trials[0], limits, report)
             except KeyboardInterrupt:
                 interrupted = True
             else:
@@ -247,8 +262,8 @@ def train(
                 study = dataclasses.replace(study, folder=str(folder))
                 study.save(folder, overwrite=overwrite)
                 say(str(folder))
-        if interrupted:
-            raise Interrupted(study.folder)
+        if interrupted or late.requested:
+            raise Interrupted(study.folder, study)
     return study
 
 
@@ -273,7 +288,7 @@ def predict(
         run: a folder that `goodfit train` wrote.
         table: raw rows of the same form as the training table, missing and unseen values included; for a network of
             images a folder (with folders beneath), a file, or an array of them.
-        out: a CSV file to write as well.
+        out: a file to write as well: `.parquet`, `.xlsx`, `.jsonl`, else CSV.
         names: column names of a file without a header.
         sep: the separator; the training table's where `None`, as are the next five.
         na: further words for a missing value.
@@ -311,10 +326,32 @@ def predict(
         _refuse_options(reading, "is for tables, and the network was trained on images")
         frame = predictor.predict(table, uncertainty=uncertainty, report=report)
     if out is not None:
-        partial = Path(out).with_name(f".{Path(out).name}.part")
-        frame.to_csv(partial, index=False, lineterminator="\n")
-        partial.replace(out)
+        _write(frame, Path(out))
     return frame
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table in the format that the file's name tells, whole or not at all."""
+    partial = path.with_name(f".part-{path.name}")
+    ending = path.suffix.lower()
+    try:
+        if ending == ".parquet":
+            frame.to_parquet(partial, index=False)
+        elif ending == ".xlsx":
+            frame.to_excel(partial, index=False)
+        elif ending in (".jsonl", ".ndjson"):
+            frame.to_json(partial, orient="records", lines=True, double_precision=15, date_format="iso")
+        else:
+            frame.to_csv(partial, index=False, lineterminator="\n")
+        partial.replace(path)
+    except ImportError:
+        raise InputError(
+            f"{path} is to be a Parquet file, which needs pyarrow.", "Install it with: pip install 'goodfit[parquet]'"
+        ) from None
+    except (ValueError, TypeError) as problem:  # such as moments with a time zone in Excel
+        raise InputError(f"{path} can't be written ({str(problem).splitlines()[0][:150]}).", "Write CSV.") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _import_meanwhile(saved: bool) -> None:
@@ -354,16 +391,20 @@ def _limits(improve: bool, budget: int | str | None) -> Budget | None:
 
 
 def _check_arguments(
-    seeds: int, seed: int, epochs: int | None, validation: float, test_size: float, group: str | None, time: str | None
+    seeds: Any, seed: Any, epochs: Any, validation: Any, test_size: Any, group: Any, time: Any, out: Any
 ) -> None:
-    if seeds < 1:
-        raise InputError(f"seeds is {seeds}.", "Train at least 1 network.")
-    if seed < 0 or seed + seeds > 2**32:
+    seeds = given.whole("seeds", seeds, remedy="Train at least 1 network.")
+    if given.whole("seed", seed, 0, remedy=f"Give a number from 0 to {2**32 - seeds}.") + seeds > 2**32:
         raise InputError(f"seed is {seed}.", f"Give a number from 0 to {2**32 - seeds}.")
-    if epochs is not None and epochs < 1:
-        raise InputError(f"epochs is {epochs}.", "Train for at least 1 epoch.")
+    if epochs is not None:
+        given.whole("epochs", epochs, remedy="Train for at least 1 epoch.")
+    for column, argument in ((group, "group"), (time, "time")):
+        if column is not None and not isinstance(column, str):
+            raise InputError(f"{argument} is {column!r}.", "Give the name of a column.")
+    if out is not None and not isinstance(out, (str, os.PathLike)):
+        raise InputError(f"out is {out!r}.", "Give the path of a folder.")
     for share, argument in ((validation, "validation"), (test_size, "test_size")):
-        if not 0 < share < 1:
+        if not 0 < given.number(argument, share, "Give a share of the rows, such as 0.2.") < 1:
             raise InputError(f"{argument} is {share}.", "Give a share of the rows between 0 and 1, such as 0.2.")
     if validation + test_size >= 1:
         raise InputError(

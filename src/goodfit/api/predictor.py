@@ -61,7 +61,13 @@ class Predictor(ABC):
         def load_model() -> Any:
             from goodfit.training import recipes
 
-            return recipes.load_model(Path(folder) / MODEL)
+            try:
+                return recipes.load_model(Path(folder) / MODEL)
+            except Exception as problem:  # a damaged file makes Keras raise whatever its readers do
+                reason = next(iter(str(problem).strip().splitlines()), type(problem).__name__)[:200].rstrip(".")
+                raise InputError(
+                    f"{Path(folder) / MODEL} can't be loaded: {reason}.", "Train again, or copy the folder anew."
+                ) from problem
 
         if of_images:
             from goodfit.api.image_predictor import ImagePredictor
@@ -192,9 +198,10 @@ class TablePredictor(Predictor):
             report: told of columns that aren't used and of values that training never saw.
 
         Returns:
-            the rows as read, and `predicted <target>`; for classes also `probability <class>` of each. With
-            `uncertainty` also `uncertainty <target>`: the standard deviation in the target's unit, the noise of the
-            target not counted; for classes the predictive entropy, in nats.
+            the rows, and `predicted <target>`; for classes also `probability <class>` of each. Of a data frame the
+            columns and the index are those given, of a file the columns are what was read. With `uncertainty` also
+            `uncertainty <target>`: the standard deviation in the target's unit, the noise of the target not counted;
+            for classes the predictive entropy, in nats.
 
         Raises:
             InputError: a column is missing, or a cell can't be read.
@@ -203,19 +210,27 @@ class TablePredictor(Predictor):
         marks = {k: v for k, v in (("decimal", decimal), ("thousands", thousands)) if v is not None}
         forms = {n: dataclasses.replace(f, **marks) if f.kind == "number" else f for n, f in preparation.forms.items()}
         preparation = dataclasses.replace(preparation, forms=forms, na=(*(preparation.na or ()), *(na or ())) or None)
-        stored = self.about.get("read", {}) if isinstance(source, (str, os.PathLike)) else {}
+        stored = reading_of(source, self.about.get("read", {}))
         given = {"names": names, "sep": sep, "encoding": encoding, "sheet": sheet}
         given = {key: stored.get(key) if value is None else value for key, value in given.items()}
         read = preparation.read(source, **given)
         raw = read.frame
         for note in (*read.notes, *preparation.review(raw)):
             report(Progress("note", text=note, finished=True))
-        whole = {c: "Int64" for c in raw.columns if raw[c].dtype.kind == "f" and (raw[c].dropna() % 1 == 0).all()}
         x = preparation.transform(raw)
         columns = self.columns(self.outputs(x))
         if uncertainty:
             columns |= self.spread(x)
-        return raw.astype(whole).assign(**columns)
+        if self.about["task"] != "regression":
+            predicted = f"predicted {self.about['target']}"
+            columns[predicted] = _as_in_target(columns[predicted], self.about.get("class_kind", "text"))
+        if isinstance(source, (str, os.PathLike)) or names is not None:
+            rows = raw.astype({c: "Int64" for c in raw.columns if _whole(raw[c])})
+        else:
+            rows = source.copy()
+        for name in sorted(columns.keys() & set(rows.columns)):
+            report(Progress("note", text=f"the table's own column {name!r} is replaced.", finished=True))
+        return rows.assign(**columns)
 
     def labelled(self, source: str, known: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """All rows of a table, prepared as they were: inputs, and the target standardized or as codes."""
@@ -239,6 +254,36 @@ class TablePredictor(Predictor):
             values = (column.to_numpy(dtype=np.float64) - about["target_mean"]) / about["target_scale"]
             return x, values.astype(np.float32)
         return x, target_codes(column, tuple(about["classes"]))
+
+
+def reading_of(source: Any, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """How another table than the one trained on is read: nothing of a file's is asked of a frame, no sheet of text."""
+    if not isinstance(source, (str, os.PathLike)):
+        return {key: value if key in ("na", "decimal", "thousands") else None for key, value in reading.items()}
+    excel = str(source).lower().endswith((".xlsx", ".xlsm"))
+    return {key: value if key != "sheet" or excel else None for key, value in reading.items()}
+
+
+def _as_in_target(labels: np.ndarray, kind: str) -> np.ndarray:
+    """Labels, which are text, as the target column holds them.
+
+    >>> _as_in_target(np.array(["0", "1"]), "number").tolist(), _as_in_target(np.array(["True"]), "boolean").tolist()
+    ([0, 1], [True])
+    """
+    if kind == "boolean":
+        return labels == "True"
+    if kind == "number":
+        values = labels.astype(np.float64)
+        return values.astype(np.int64) if (np.abs(values) < 2**53).all() and (values % 1 == 0).all() else values
+    return labels
+
+
+def _whole(column: pd.Series) -> bool:
+    """Whether decimals hold whole numbers only, that an integer holds too."""
+    if column.dtype.kind != "f":
+        return False
+    values = column.dropna().to_numpy()
+    return bool(len(values) and (np.abs(values) < 2**53).all() and (values % 1 == 0).all())
 
 
 def _changed(frame: pd.DataFrame, about: Mapping[str, Any]) -> str:

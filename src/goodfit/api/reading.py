@@ -37,6 +37,8 @@ def load(folder: str | os.PathLike[str]) -> FitResult | TableStudy | ModelStudy:
     Raises:
         InputError: the folder holds neither, or a file in it can't be read; the message names it.
     """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise InputError(f"a {type(folder).__name__} is no folder.", "Give the path of a saved run.")
     if store.holds(folder) != "study":
         return FitResult.of(store.load_run(folder))
     study = store.load_study(folder)

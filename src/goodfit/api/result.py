@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from goodfit.api.predictor import Predictor
 
 
+@dataclass(frozen=True)
+class Held:
+    """Gives a model that is at hand; unlike a function it can be pickled."""
+
+    model: Any
+
+    def __call__(self) -> Any:
+        """The model."""
+        return self.model
+
+
 @dataclass(frozen=True, eq=False)
 class FitResult(Run):
     """A `Run` with its model, its diagnosis and its plot; also all that Keras's `History` is.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from goodfit.api import one_training
-from goodfit.api.result import FitResult
+from goodfit.api.result import FitResult, Held
 from goodfit.errors import InputError
 from goodfit.values import Report, Run, Stage
 
@@ -64,7 +64,7 @@ def fit(
             provenance={**run.provenance, "notes": list(notes)},
         )
         params = {"verbose": 0, "epochs": _epochs(stages), "steps": None}
-        return FitResult.of(whole, get_model=lambda: model, params=params, arguments=arguments)
+        return FitResult.of(whole, get_model=Held(model), params=params, arguments=arguments)
 
     def train(part: Any, given: dict[str, Any]) -> EngineResult:
         return one_training.train_once(part, given, "off", engine, signals)
@@ -94,9 +94,7 @@ def fit(
         **_signals(done.results),
         name=str(model.name),
     )
-    return FitResult.of(
-        run, get_model=lambda: model, keras_history=done.history, params=last.params, arguments=arguments
-    )
+    return FitResult.of(run, get_model=Held(model), keras_history=done.history, params=last.params, arguments=arguments)
 
 
 def _epochs(stages: Sequence[Stage]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from goodfit.api.predictor import TablePredictor
+from goodfit.api.predictor import TablePredictor, reading_of
 from goodfit.api.sources import about_dataset
 from goodfit.values import Dataset, Recipe
 
@@ -77,7 +77,7 @@ class TableSource:
         """Split the rows, and prepare their columns by the training rows."""
         from goodfit import tables
 
-        test_table = None if self.test is None else tables.read(self.test, **self.reading)
+        test_table = None if self.test is None else tables.read(self.test, **reading_of(self.test, self.reading))
         parts = tables.split(
             self.raw,
             self.found,
@@ -108,6 +108,7 @@ class TableSource:
         return about_dataset(self.dataset, self.found.reason, len(self.raw.frame)) | {
             "columns": [dataclasses.asdict(column) for column in self.dataset.columns],
             "test_source": str(self.test) if isinstance(self.test, (str, os.PathLike)) else None,
+            "class_kind": self.raw.forms[self.dataset.target].kind,
             "column_fingerprints": _column_fingerprints(self.raw.frame),
             "read": reading,
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goodfit import arguments as given
 from goodfit.api.fitting import fit
 from goodfit.api.result import FitResult
 from goodfit.errors import InputError
@@ -21,6 +22,7 @@ STAGES = (Stage(epochs=20), Stage(epochs=10, unfreeze="all"))
 """The head first, then all layers at a tenth of the rate: so long at most, for each stage is ended early."""
 PATIENCE = 5
 VALIDATION = 0.2
+SAMPLE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ def try_existing(
     *,
     head: Any = None,
     reuse: int | str | Sequence[str] = "all-but-last",
-    sample: int = 100,
+    sample: int | None = None,
     validation_data: tuple[Any, Any] | None = None,
     stages: Sequence[Stage] = STAGES,
     optimizer: Any = "adam",
@@ -86,7 +88,8 @@ def try_existing(
         y: class numbers from 0 (whole numbers), or quantities.
         head: as for `goodfit.transfer`; by default a softmax over the classes, or a linear layer for quantities.
         reuse: as for `goodfit.transfer`.
-        sample: rows of the small sample, drawn from the training rows.
+        sample: rows of the small sample, drawn from the training rows; 100 where `None`, or half of them where there
+            are fewer than 200.
         validation_data: rows to judge by; otherwise a fifth of the rows, drawn at random.
         stages: of both trainings, each ended early and its best epoch kept.
         optimizer: of both trainings.
@@ -109,10 +112,13 @@ def try_existing(
     """
     import keras
 
+    from goodfit.training import preflight
     from goodfit.training import transfer as transferring
 
     model = transferring.loaded(source)
     x, y = np.asarray(x), np.asarray(y)
+    given.whole("batch_size", batch_size)
+    given.whole("seed", seed, 0)
     wanted = getattr(model, "input_shape", None)
     if isinstance(wanted, tuple) and not _takes(wanted, x.shape):
         grey = len(x.shape) == 4 and x.shape[-1] == 1 and wanted[-1] == 3
@@ -124,6 +130,8 @@ def try_existing(
         )
     if len(x) != len(y):
         raise InputError(f"x has {len(x)} rows and y has {len(y)}.", "Give as many targets as inputs.")
+    preflight.check_rows(model, x)
+    _check_target(model, y, head)
     classes = y.dtype.kind in "iub"
     order = np.random.default_rng(seed).permutation(len(x))
     if validation_data is None:
@@ -131,10 +139,11 @@ def try_existing(
         train = order[len(held) :]
         validation = (x[held], y[held])
     else:
-        train, validation = order, (np.asarray(validation_data[0]), np.asarray(validation_data[1]))
+        train, validation = order, _rows_apart(model, validation_data)
     if not len(train) or not len(validation[0]):
         raise InputError(f"{len(x)} rows are too few to train on and to judge by.", "Give 5 at least.")
-    if not 1 <= sample <= len(train):
+    sample = min(SAMPLE, -(-len(train) // 2)) if sample is None else given.whole("sample", sample)
+    if sample > len(train):
         raise InputError(
             f"a sample of {sample} rows is asked for, but there are {len(train)} training rows.",
             f"Give a number from 1 to {len(train)}.",
@@ -171,6 +180,47 @@ def try_existing(
         )
         attempts.append(Attempt(name, len(rows), float(found["loss"]), accuracy, message, run))
     return Tried(tuple(attempts), chance, trained)
+
+
+def _rows_apart(model: keras.Model, validation_data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of their own to judge by: they may be fewer, but not of another form."""
+    from goodfit.training import preflight
+
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise InputError("validation_data is no pair.", "Give (x, y).")
+    x, y = np.asarray(validation_data[0]), np.asarray(validation_data[1])
+    preflight.check_rows(model, x, "validation x")
+    if len(x) != len(y):
+        raise InputError(f"validation x has {len(x)} rows and y has {len(y)}.", "Give as many targets as inputs.")
+    return x, y
+
+
+def _check_target(model: keras.Model, y: np.ndarray, head: Any) -> None:
+    """`InputError` for targets that are neither class numbers nor quantities, or may be either."""
+    number = "Number the classes from 0: np.unique(y, return_inverse=True)[1]."
+    if y.dtype.kind not in "iubf":
+        raise InputError(f"y holds {y.dtype}, no numbers.", number)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise InputError("y holds values that are not finite.", "Leave these rows out.")
+    if y.dtype.kind in "iub":
+        if y.size and y.min() < 0:
+            raise InputError(f"y holds the class {y.min()}.", number)
+        if y.ndim == 2 and y.shape[1] > 1 and y.max() <= 1 and (y.sum(axis=1) == 1).all():
+            raise InputError("y is one-hot.", "Give the number of each row's class: y.argmax(axis=1).")
+        if y.size != len(y):
+            raise InputError(f"y has shape {y.shape}.", "Give one class for each row.")
+        return
+    shape = getattr(model, "output_shape", None)
+    activation = getattr(getattr(model.layers[-1], "activation", None), "__name__", "") if model.layers else ""
+    if head is not None or activation not in ("softmax", "sigmoid") or not isinstance(shape, tuple):
+        return
+    if y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        raise InputError("y is one-hot.", "Give the number of each row's class: y.argmax(axis=1).")
+    if y.size == len(y) and y.min() >= 0 and (y == np.round(y)).all() and len(np.unique(y)) <= max(shape[-1] or 2, 2):
+        raise InputError(
+            f"y holds floats that are whole numbers, {y.min():g} to {y.max():g}: classes or quantities?",
+            "Give y.astype(int) for classes, or head=keras.layers.Dense(1) for quantities.",
+        )
 
 
 def _as_it_is(model: keras.Model, validation: tuple[np.ndarray, np.ndarray], count: int) -> Attempt:

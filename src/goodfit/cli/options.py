@@ -25,7 +25,9 @@ Sep = Annotated[
 Na = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="WORD", help="A word that stands for a missing value. May be repeated.", rich_help_panel=_READING
+        metavar="WORD",
+        help='A word that stands for a missing value; "" for none but empty cells. May be repeated.',
+        rich_help_panel=_READING,
     ),
 ]
 Decimal = Annotated[str | None, typer.Option(metavar="MARK", help="The decimal mark, . or ,", rich_help_panel=_READING)]

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Literal
 
 import numpy as np
@@ -116,7 +117,7 @@ def missing_words(na: str | Iterable[str] | None) -> tuple[frozenset[str], froze
     """
     if na is None:
         return frozenset(), MISSING_WORDS, MISSING_NUMBER_WORDS
-    given = frozenset([na] if isinstance(na, str) else na)
+    given = frozenset([na] if isinstance(na, str) else na) - {""}
     if not given:
         return given, frozenset([""]), frozenset([""])
     return given, MISSING_WORDS, MISSING_NUMBER_WORDS
@@ -174,7 +175,7 @@ def convert(
             parsed | gone_number,
             where,
             "numbers",
-            f", or take the column as text (--categorical {name})",
+            f", or take the column as text (--categorical {quote(name)})",
         )
     elif present and share == 0.0:
         dated = _dates(name, codes, words, gone, where)
@@ -390,7 +391,7 @@ def _infinite(name: str, values: np.ndarray, where: Callable[[int], str]) -> Fau
         name,
         f"the column {name!r} holds {'an infinite number' if len(at) == 1 else 'infinite numbers'} in {rows}.",
         f"Mend {'that cell' if len(at) == 1 else 'those cells'}, count infinities as missing (--na inf --na -inf), "
-        f"or --drop {name}.",
+        f"or --drop {quote(name)}.",
     )
 
 
@@ -452,7 +453,9 @@ def _dates(
     if not good.all():
         if good[kept].mean() < NUMERIC_SHARE:
             return None
-        fault = _stray(name, codes, words, good, where, "dates", f", or take the column as text (--categorical {name})")
+        fault = _stray(
+            name, codes, words, good, where, "dates", f", or take the column as text (--categorical {quote(name)})"
+        )
         lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
         return Converted(pd.Series(lookup[codes], dtype=object), Form("text"), fault=fault)
     note = f"{name!r}: dates, written as {_SPOKEN.get(format, format)}."

@@ -182,6 +182,10 @@ def header_of(
             )
         return check_names(first, where, notes), False
     header = [str(name).strip() for name in names]
+    twice = len(set(first)) < len(first) == len(header)
+    if twice and not _headless(row):  # no values: a header that holds a name twice
+        notes.append(f"{where}: its header line, in which names stand twice, was replaced by the names given.")
+        return check_names(header, where, notes), False
     if set(first) <= set(header):  # the given names, perhaps in another order, are the header line
         return check_names(first, where, notes), False
     if len(header) != len(first):
@@ -205,6 +209,6 @@ def check_names(header: list[str], where: str, notes: list[str]) -> list[str]:
         raise InputError(
             f"{where} has several columns called {twice[0]!r} (columns {', '.join(numbers)})"
             + (f", and {len(twice) - 1} more names that occur twice." if len(twice) > 1 else "."),
-            "Rename them, or give other names with --names.",
+            "Rename all but one of them, or give other names with --names.",
         )
     return named

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from goodfit.tables.read import Table
 from goodfit.tables.target import target_classes, target_codes, task_of
 from goodfit.values import Column, Task
 
+MINIMUM_ROWS = 10
+_EXTREME = 1e100  # of targets: the square of one, times the rows, must be a number
 _MANY_NOTES = 6  # columns of one kind that are told one by one
 _MANY_CLASSES = 20  # class sizes told one by one
 _MOST_CATEGORIES = 10_000  # of one column; more were hardly meant, and are taken only where the user says so
@@ -135,6 +138,8 @@ def inspect(
             continue
         if name == target and fault.text and task in ("binary", "multiclass"):
             continue
+        if name == target and not fault.text:
+            raise InputError(fault.problem, "Mend these cells or clear them: rows without a target are left out.")
         raise fault.error()
 
     y = table.frame[target]
@@ -146,10 +151,17 @@ def inspect(
         notes.append(f"{len(gone)} of {len(y)} rows have no value of the target {target!r} and are left out.")
     frame = table.frame[y.notna()] if len(gone) else table.frame
     y = frame[target]
-    if len(frame) == 1:
-        raise InputError(f"{table.source} has only one row with a target.", "Give one of at least ten rows.")
+    if len(frame) < MINIMUM_ROWS:
+        rows = "one row" if len(frame) == 1 else f"{len(frame)} rows"
+        raise InputError(
+            f"{table.source} has only {rows} with a target; at least {MINIMUM_ROWS} are needed.", "Give more rows."
+        )
     _refuse_constant(y, target)
+    if task is None and (target in numeric or target in categorical):
+        task = "regression" if target in numeric else "binary" if y.nunique() == 2 else "multiclass"
     found_task, reason = task_of(y, target, task)
+    if found_task == "regression":
+        _refuse_extreme(y, target)
     classes: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
     if found_task != "regression":
@@ -228,11 +240,11 @@ def _refuse_conflicts(
 def _refuse_unusable(name: str, kind: str, values: pd.Series, categorical: Sequence[str]) -> None:
     """A column that nobody can have meant: without a value, or a category of more values than any network can use."""
     if kind == "empty":
-        raise InputError(f"the column {name!r} has no value in any row.", f"Leave it out: --drop {name}.")
+        raise InputError(f"the column {name!r} has no value in any row.", f"Leave it out: --drop {quote(name)}.")
     if kind == "category" and name not in categorical and (unique := values.nunique()) > _MOST_CATEGORIES:
         raise InputError(
             f"the column {name!r} holds {unique} different categories.",
-            f"Leave it out (--drop {name}), or keep the most frequent of them (--categorical {name}).",
+            f"Leave it out (--drop {quote(name)}), or keep the most frequent of them (--categorical {quote(name)}).",
         )
 
 
@@ -242,6 +254,15 @@ def _refuse_constant(y: pd.Series, target: str) -> None:
         raise InputError(
             f"the target {target!r} is constant: every one of {len(y)} rows holds {values[0]!s}.",
             "Choose another target, or give rows that differ in it.",
+        )
+
+
+def _refuse_extreme(y: pd.Series, target: str) -> None:
+    largest = float(y.abs().max())
+    if not 1 / _EXTREME < largest < _EXTREME:
+        raise InputError(
+            f"the target {target!r} holds values up to {largest:.0e}, whose squares no number can hold.",
+            "Give it in another unit.",
         )
 
 

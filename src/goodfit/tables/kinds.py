@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,8 @@ def column_kind(
     if categorical:
         return "category", "the user says so", ""
     if pd.api.types.is_datetime64_any_dtype(values):
+        if numeric:
+            raise InputError(f"the column {name!r} can't be numeric: it holds dates.", "Leave it out of --numeric.")
         return "date", "", ""
     if pd.api.types.is_numeric_dtype(values):
         if numeric:
@@ -124,7 +127,11 @@ def _text_kind(name: str, present: pd.Series, unique: int, gaps: int) -> tuple[C
             said = f"{name!r}: free text ({length:.0f} characters on average); it is left out."
             return "text", "long texts that hardly repeat", said
         why = f"{unique} different texts in {len(present)} rows name the row"
-        return "identifier", why, f"{name!r}: {why}; it is left out (--categorical {name} keeps the most frequent)."
+        return (
+            "identifier",
+            why,
+            f"{name!r}: {why}; it is left out (--categorical {quote(name)} keeps the most frequent).",
+        )
     if length > 2 * _FREE_TEXT and unique > 20:
         return "text", "long texts", f"{name!r}: free text ({length:.0f} characters on average); it is left out."
     if unique > 100:
@@ -152,19 +159,20 @@ def _number_kind(
         counter = _counts_up(values) and not QUANTITY_WORDS & set(words)
         if counter and (named_id or re.fullmatch(r"column \d+", name) or _ROW_WORDS & set(words)):
             why = f"it counts the rows from {levels[0]:g} to {levels[-1]:g}"
-            return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {name} keeps it)."
+            return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {quote(name)} keeps it)."
         if counter:
             return (
                 "number",
                 "",
-                f"{name!r}: it counts up by one from row to row; --drop {name} if it only numbers them.",
+                f"{name!r}: it counts up by one from row to row; --drop {quote(name)} if it only numbers them.",
             )
         if named_id:
             why = "its name and its different value in every row say that it names the row"
-            return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {name} keeps it)."
+            return "identifier", why, f"{name!r}: {why}; it is left out (--numeric {quote(name)} keeps it)."
     if named_id and unique > _MOST_CODES:
         why = f"its name says that it is an identifier ({unique} different values)"
-        said = f"{name!r}: {why}; it is left out (--group {name} keeps its rows together, --numeric {name} keeps it)."
+        keeping = f"--group {quote(name)} keeps its rows together, --numeric {quote(name)} keeps it"
+        said = f"{name!r}: {why}; it is left out ({keeping})."
         return "identifier", why, said
     return _code_or_quantity(name, words, levels, named_id, names)
 
@@ -190,10 +198,10 @@ def _code_or_quantity(
         if unique <= 12 and not _numbered(name, names):
             reason = f" (“{counted[0]}” in its name)" if counted else ""
             why = f"its {unique} different values were taken for a quantity{reason}"
-            said = f"{name!r}: {why}; --categorical {name} where they are a code." if unique > 2 else ""
+            said = f"{name!r}: {why}; --categorical {quote(name)} where they are a code." if unique > 2 else ""
             return "number", why, said
         return "number", "", ""
-    return "category", why, f"{name!r}: {why} (--numeric {name} where it is a quantity)."
+    return "category", why, f"{name!r}: {why} (--numeric {quote(name)} where it is a quantity)."
 
 
 def _numbered(name: str, names: Sequence[str]) -> bool:

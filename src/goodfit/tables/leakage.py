@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def suspicions(frame: pd.DataFrame, inputs: Sequence[Column], target: str, task:
         if measured[0] >= _SUSPICIOUS:
             found.append(
                 f"suspicion of leakage: {column.name!r} alone predicts {target!r} almost perfectly "
-                f"({measured[1]} {measured[0]:.4f}); --drop {column.name} where it is not known beforehand."
+                f"({measured[1]} {measured[0]:.4f}); --drop {quote(column.name)} where it is not known beforehand."
             )
     return found
 

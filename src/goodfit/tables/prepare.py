@@ -85,9 +85,8 @@ class Preparation:
         Raises:
             InputError: the source is no table, or a cell is neither of its column's form nor missing.
         """
-        forms = {name: self.forms.get(name, Form("text")) for name in self.header}
-        like = [[name for name in forms if name != self.target], self.inputs]
-        return read_alike(source, forms, self.na, names=names, sep=sep, encoding=encoding, sheet=sheet, like=like)
+        like = [self.header, [name for name in self.header if name != self.target], self.inputs]
+        return read_alike(source, self.forms, self.na, names=names, sep=sep, encoding=encoding, sheet=sheet, like=like)
 
     def review(self, frame: pd.DataFrame) -> tuple[str, ...]:
         """What is to be said about a table before it is transformed: columns not used, values not seen in training.

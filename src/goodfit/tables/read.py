@@ -66,7 +66,7 @@ def read(
             bzip2, xz or zip or not), or a data frame.
         names: the columns' names, for a file without a header line.
         sep: what separates the cells; found where `None`. `"space"` or `"\\\\s+"` is any white space.
-        na: more words that mean missing, besides the usual ones; `()` leaves only the empty cell.
+        na: more words that mean missing, besides the usual ones; `()` or `""` leaves only the empty cell.
         decimal: the decimal mark, `"."` or `","`; found where `None`.
         thousands: what sets thousands apart; found where `None`.
         encoding: of a text file; found where `None`.
@@ -107,17 +107,22 @@ def read_alike(
     sheet: str | int | None = None,
     like: Sequence[Sequence[str]] = (),
 ) -> Table:
-    """Read another table whose columns are written as the training table's: `forms` says how; others stay text.
+    """Read another table whose columns are written as the training table's: `forms` says how.
 
-    Without a header line the columns are those of `forms`, or of the first list of `like` that has as many.
+    Columns that `forms` does not know are read by what stands in them. Without a header line the columns are those of
+    the first list of `like` that has as many names, or of `forms`.
 
     Raises:
         InputError: as `read`, and for a cell that is neither of its column's form nor missing.
     """
-    grid = load(source, names=names, sep=sep, encoding=encoding, sheet=sheet, like=[list(forms), *like])
+    grid = load(source, names=names, sep=sep, encoding=encoding, sheet=sheet, like=[*like, list(forms)])
+    prefer = "," if any(form.decimal == "," for form in forms.values()) else "."
     columns = {}
     for name, cells in grid.columns.items():
-        columns[name] = conform(name, cells, forms.get(name, Form("text")), na, grid.place)
+        if name in forms:
+            columns[name] = conform(name, cells, forms[name], na, grid.place)
+        else:
+            columns[name] = convert(name, cells, _tuple(na), None, None, grid.place, prefer).values
     frame = pd.DataFrame(columns, index=pd.RangeIndex(grid.rows))
     known = {name: form for name, form in forms.items() if name in columns}
     return Table(frame, grid.notes, grid.source, fingerprint(frame), grid.lines, known, {}, _tuple(na))

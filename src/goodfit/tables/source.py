@@ -41,7 +41,11 @@ def load(
     """
     names = names.split(",") if isinstance(names, str) else names
     if isinstance(source, pd.DataFrame):
+        if sheet is not None:
+            raise InputError(f"the sheet {sheet!r} is asked for of a data frame.", "Leave it out.")
         return Grid(named(source, names), None, "DataFrame", index_note(source))
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        raise InputError(f"a {type(source).__name__} is no table.", "Give a path, a URL or a pandas DataFrame.")
     where = os.fspath(source)
     if not isinstance(where, str):
         where = os.fsdecode(where)
@@ -51,9 +55,17 @@ def load(
     if not content.strip():
         raise InputError(f"{where} is empty.", "Give a file with a header line and rows.")
     if content[:4] == b"PAR1":
+        if sheet is not None:
+            raise InputError(f"the sheet {sheet!r} is asked for, and {where} is no Excel file.", "Leave out --sheet.")
         return Grid(named(parquet(content, where), names), None, where, tuple(notes))
     if content[:4] == b"PK\x03\x04":
         return excel(content, where, names, sheet, notes, like)
+    if sheet is not None:
+        raise InputError(f"the sheet {sheet!r} is asked for, and {where} is no Excel file.", "Leave out --sheet.")
+    if (ending := Path(where).suffix.lower()) in (".parquet", ".xlsx"):
+        notes.append(
+            f"{where}: it holds text, no {'Parquet' if ending == '.parquet' else 'Excel'} table; read as text."
+        )
     refuse_binary(content, where, encoding)
     text, said = decode(content, where, encoding)
     notes += said

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from goodfit.errors import InputError
+from goodfit.tables.grid import text_of
 from goodfit.tables.inspect import Inspection, find_column
 from goodfit.tables.read import Table
 from goodfit.tables.target import target_codes
 
-MINIMUM_ROWS = 10
 _BINS = 10  # quantile bins of a regression target within which rows are drawn
 _GROUP_DRAWS = 50  # random orders of the groups that are tried
 
@@ -84,11 +84,6 @@ def split(
             f"validation ({validation:g}) and test ({test:g}) leave no rows to train on.", "Give smaller shares."
         )
     rows = np.setdiff1d(np.arange(len(table.frame)), np.asarray(inspection.dropped_rows, dtype=np.int64))
-    if len(rows) < MINIMUM_ROWS:
-        raise InputError(
-            f"{table.source} has only {len(rows)} rows with a target; at least {MINIMUM_ROWS} are needed.",
-            "Give more rows.",
-        )
     y = table.frame[inspection.target].iloc[rows]
     if group is not None:
         column = find_column(group, table.frame.columns, "group column")
@@ -102,6 +97,11 @@ def split(
     if test_table is not None:
         looked_at, said = _test_rows(table, inspection, test_table)
         how = f"{how}; the test rows are those of {said}"
+        known = looked_at - len(table.frame)
+        if group is not None:
+            how += _of_other_groups(table, rows, test_table, known, find_column(group, table.frame.columns))
+        if time is not None:
+            how += _later(table, rows, test_table, known, find_column(time, table.frame.columns))
     for name, part in (("training", train), ("validation", chosen), ("test", looked_at)):
         if not len(part):
             raise InputError(
@@ -221,6 +221,34 @@ def _fill(order: np.ndarray, sizes: np.ndarray, wanted: dict[int, float]) -> np.
         placed[order[start : start + take]] = part
         start += take
     return placed
+
+
+def _of_other_groups(table: Table, rows: np.ndarray, test_table: Table, known: np.ndarray, column: str) -> str:
+    """What is known of the groups of a table of test rows; `InputError` where one of them is trained on as well."""
+    if column not in test_table.frame:
+        return f", which has no column {column!r}: whether its groups are others is not known"
+    cells = test_table.frame[column].iloc[known]
+    trained = {text_of(value) for value in table.frame[column].iloc[rows].unique()}
+    both = [value for value in cells.dropna().unique() if text_of(value) in trained]
+    if both:
+        held = int(cells.isin(both).sum())
+        raise InputError(
+            f"{len(both)} values of the group column {column!r} stand in both tables, such as {text_of(both[0])} "
+            f"({held} of {len(cells)} test rows).",
+            "Leave these rows out of one of the two, or leave out --group.",
+        )
+    return ""
+
+
+def _later(table: Table, rows: np.ndarray, test_table: Table, known: np.ndarray, column: str) -> str:
+    """What is known of the time of a table of test rows."""
+    if column not in test_table.frame:
+        return f", which has no column {column!r}: whether they are later is not known"
+    last, cells = table.frame[column].iloc[rows].max(), test_table.frame[column].iloc[known]
+    if cells.dtype.kind != table.frame[column].dtype.kind and "O" in (cells.dtype.kind, table.frame[column].dtype.kind):
+        return f", whose {column!r} is written otherwise: whether they are later is not known"
+    earlier = int((cells <= last).sum())
+    return f", {earlier} of which are not later than all others" if earlier else ", all of them later"
 
 
 def _by_time(table: Table, rows: np.ndarray, column: str, validation: float, test: float) -> tuple[np.ndarray, str]:

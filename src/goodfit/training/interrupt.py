@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -35,6 +37,19 @@ class Postponed:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """For a while Ctrl-C interrupts at once again."""
+        ours = signal.getsignal(signal.SIGINT)
+        if self._before is None or ours != self._receive:
+            yield
+            return
+        signal.signal(signal.SIGINT, self._before)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, ours)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.requested:

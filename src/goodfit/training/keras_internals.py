@@ -130,6 +130,8 @@ def array_problem(*structures: Any) -> str:
             continue
         if is_scipy_sparse(leaf) or is_jax_sparse(leaf) or is_tensorflow_sparse(leaf) or is_tensorflow_ragged(leaf):
             return "the data hold a sparse or ragged array"
+        if isinstance(leaf, np.ma.MaskedArray):
+            return "the data hold a masked array"
         if not getattr(leaf, "shape", None):
             return "the data hold something without rows"
     return ""

@@ -134,6 +134,8 @@ def train(
                 stop.set()
         for future in futures:
             future.result()
+    longest = max(track.epochs_done for track in tracks)
+    report(dataclasses.replace(_progress(stage, tracks, job.epochs), done=longest))
     return _join(tracks, groups, len(states))
 
 
@@ -233,7 +235,7 @@ class EpochsProgram:
             watched = logs[stopping.monitor]
             improved = running & plateau.falls(watched, member["best"], stopping.min_delta)
             wait = jnp.where(improved, 0, member["wait"] + 1)
-            over = (wait >= stopping.patience) | ~jnp.isfinite(logs["loss"])
+            over = (~improved & (wait >= stopping.patience)) | ~jnp.isfinite(logs["loss"])
             after |= {
                 "best": jnp.where(improved, watched, member["best"]),
                 "wait": jnp.where(running, wait, member["wait"]),

@@ -19,6 +19,8 @@ SPAN = 1e3
 Inputs of like scale train faster (LeCun, Bottou, Orr and Müller 1998, "Efficient BackProp", section 4.3)."""
 SPAN_ROWS = 10_000
 """Rows from which the standard deviations are taken."""
+NUMBERS = (int, float, np.number)
+"""Types of single numbers."""
 NAMED = 5
 """Rows or columns that a message names at most."""
 
@@ -59,6 +61,9 @@ def check(
     if isinstance(x, IdentityBatches):
         x, y = x.x, x.y
     _check_frozen(model)
+    _check_shape(model, "x", x)
+    if isinstance(validation_data, (tuple, list)) and validation_data:
+        _check_shape(model, "validation x", validation_data[0])
     heads = heads_of(model, x)
     warnings = [note for head in heads for note in _check_output(head)]
     if isinstance(class_weight, Mapping) and class_weight:
@@ -67,6 +72,12 @@ def check(
     if isinstance(validation_data, (tuple, list)) and 2 <= len(validation_data) <= 3:
         sets.append(("validation ", (*validation_data, None)[:3]))
     for prefix, (inputs, targets, weights) in sets:
+        for leaf in keras.tree.flatten((inputs, targets, weights)):
+            if isinstance(leaf, np.ma.MaskedArray):
+                raise InputError(
+                    f"the {prefix}data hold a masked array, whose mask Keras doesn't know.",
+                    "Give its values (filled()), and weights of 0 for rows that are not to count.",
+                )
         if keras_internals.array_problem(inputs, targets, weights):
             continue
         for name, part, columns in _arrays(f"{prefix}x", inputs):
@@ -83,6 +94,26 @@ def check(
         if len(labels) == 1:
             check_identities(model.loss, *labels[0][:2])
     return tuple(warnings)
+
+
+def check_model(model: Any) -> None:
+    """`InputError` where something else was given than a Keras model."""
+    if not isinstance(model, keras.Model):
+        raise InputError(f"a {type(model).__name__} was given in place of the model.", "Give a Keras model.")
+
+
+def check_rows(model: keras.Model, x: Any, name: str = "x") -> None:
+    """`InputError` where rows can't be what a model predicts from.
+
+    Args:
+        model: built.
+        x: the rows, an array.
+        name: what to call them.
+    """
+    _check_shape(model, name, x if hasattr(x, "shape") else np.asarray(x))
+    for one, array, columns in _arrays(name, x if hasattr(x, "shape") else np.asarray(x)):
+        if array.size:
+            _check_values(model, one, array, columns)
 
 
 def check_targets(heads: Sequence[Head], name: str, targets: Any) -> None:
@@ -117,6 +148,7 @@ def _arrays(name: str, data: Any) -> Iterator[tuple[str, np.ndarray, list[str]]]
         for place, part in enumerate(data):
             yield from _arrays(f"{name}[{place}]" if len(data) > 1 else name, part)
     else:
+        _check_kind(name, data)
         columns = [repr(column) for column in getattr(data, "columns", ())]
         if columns and "object" in str(getattr(data, "dtypes", "")) + str(np.asarray(data).dtype):
             texts = [n for n, kind in zip(columns, data.dtypes, strict=True) if not _is_number(kind)]
@@ -125,10 +157,38 @@ def _arrays(name: str, data: Any) -> Iterator[tuple[str, np.ndarray, list[str]]]
         mixed = [n for n, kind in zip(columns, data.dtypes, strict=True) if not _is_plain(kind)] if columns else []
         if mixed and np.asarray(data).dtype.kind == "O":
             raise InputError(
-                f"{name} holds columns that NumPy can't hold beside the others as numbers: {_some(mixed)}.",
+                f"{name} holds columns of types that Keras can't take as one array: {_some(mixed)}.",
                 f"Give {name}.astype('float32').",
             )
         yield name, as_array(data), columns
+
+
+def _check_kind(name: str, data: Any) -> None:
+    """`InputError` for columns of pandas's own types."""
+    kind = getattr(data, "dtype", None)
+    if hasattr(kind, "na_value"):  # of pandas, not NumPy
+        numbers = getattr(kind, "kind", "O") in "biuf"
+        remedy = f"Give {name}.astype('float32') or .astype('int32')." if numbers else "Give numbers."
+        if str(kind) == "category":
+            remedy = f"Give {name}.cat.codes, the number of each category."
+        elif not numbers and name.endswith("y"):
+            remedy = "Number the classes: np.unique(y, return_inverse=True)[1]."
+        raise InputError(f"{name} holds values of pandas's type {kind}, which Keras doesn't take.", remedy)
+
+
+def _check_shape(model: keras.Model, name: str, x: Any) -> None:
+    """`InputError` where the rows of a single array are of another shape than the one input of the model."""
+    if type(model) not in (keras.Model, keras.Sequential) or not hasattr(x, "shape") or not model.built:
+        return
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1:
+        return
+    wanted, given = tuple(inputs[0].shape)[1:], tuple(x.shape)[1:]
+    if len(wanted) == len(given) and any(w is not None and w != g for w, g in zip(wanted, given)):
+        raise InputError(
+            f"the rows of {name} have the shape {given}, and the model takes {wanted}.",
+            "Give rows of that shape, or a model that takes these.",
+        )
 
 
 def _is_plain(kind: Any) -> bool:
@@ -139,22 +199,30 @@ def _is_number(kind: Any) -> bool:
     return getattr(kind, "kind", "O") in "biuf"
 
 
-def _not_numbers(name: str, columns: list[str]) -> InputError:
+def _not_numbers(name: str, columns: list[str], array: Any = None) -> InputError:
     some = f" in column {_some(columns)}" if columns else ""
-    return InputError(
-        f"{name} holds values that are not numbers{some}.",
-        "Leave such columns out, or encode them as numbers (one-hot for categories).",
-    )
+    if array is not None and array.dtype.kind == "O" and all(isinstance(one, NUMBERS) for one in array.flat[:1000]):
+        return InputError(
+            f"{name} is an array of Python objects (dtype object), though they are numbers.",
+            f"Give {name}.astype('float32').",
+        )
+    remedy = "Leave such columns out, or encode them as numbers (one-hot for categories)."
+    if name.endswith("y") and not columns:
+        remedy = "Number the classes: np.unique(y, return_inverse=True)[1]."
+    return InputError(f"{name} holds values that are not numbers{some}.", remedy)
 
 
 def _check_values(model: keras.Model, name: str, array: np.ndarray, columns: list[str]) -> None:
     if array.dtype.kind not in "biufc":
         if not model.jit_compile:
             return  # a layer that takes text
-        raise _not_numbers(name, columns)
+        raise _not_numbers(name, columns, array)
     if array.shape[:1] == (0,) or array.size == 0:
         raise InputError(f"{name} is empty: its shape is {array.shape}.", "Give at least one row.")
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+    if array.dtype.kind != "f":
+        return
+    if np.isfinite(array).all():
+        _check_magnitude(name, array)
         return
     bad = ~np.isfinite(array)
     kinds = [kind for kind, test in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))) if test.any()]
@@ -165,8 +233,23 @@ def _check_values(model: keras.Model, name: str, array: np.ndarray, columns: lis
         where += f", in column {_some([columns[p] for p in places] if columns else places)}"
     raise InputError(
         f"{name} holds {' and '.join(kinds)} {where}.",
-        "Fill these values or leave the rows out: one of them makes the loss, and then every weight, not a number.",
+        "Fill these values or leave the rows out: one of them makes the loss, and then every weight, not a number."
+        + (' (checks="off" where the loss leaves them out.)' if name.endswith("y") else ""),
     )
+
+
+def _check_magnitude(name: str, array: np.ndarray) -> None:
+    """`InputError` for numbers that become infinite, or all of them 0, as the floats that Keras makes of them."""
+    kept = np.finfo(keras.config.floatx() if keras.config.floatx() != "bfloat16" else "float32")
+    if array.dtype.itemsize <= kept.dtype.itemsize:
+        return
+    largest = float(np.abs(array).max())
+    if largest > float(kept.max) or 0 < largest < float(kept.tiny):
+        raise InputError(
+            f"{name} holds numbers up to {largest:.0e}, which {kept.dtype} can't hold: they would become "
+            f"{'infinite' if largest > 1 else '0'}.",
+            "Give them in another unit.",
+        )
 
 
 def _some(values: Any) -> str:

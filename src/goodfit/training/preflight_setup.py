@@ -164,6 +164,9 @@ def check_arguments(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[s
     Raises:
         InputError: for what can't be meant.
     """
+    first, last = arguments["initial_epoch"], arguments["epochs"]
+    if isinstance(first, int) and isinstance(last, int) and first >= last:
+        return (f"nothing is trained: initial_epoch is {first}, and epochs is the number of the last one, {last}.",)
     leaves = [leaf for leaf in keras.tree.flatten(arguments["x"]) if getattr(leaf, "shape", None)]
     rows = int(leaves[0].shape[0]) if leaves and arguments["steps_per_epoch"] is None else None
     if rows is not None and arguments["validation_split"] and arguments["validation_data"] is None:

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from goodfit.arguments import number, whole
 from goodfit.errors import InputError
 from goodfit.training import engine
 from goodfit.training.autoencoders import autoencoder, encoder_network, mirrored
 from goodfit.training.gan import GAN
+from goodfit.training.preflight import check_model
 
 __all__ = ["GAN", "autoencoder", "encoder_network", "mirrored", "pretrain"]
 
@@ -74,12 +76,19 @@ def pretrain(
     """
     if method not in METHODS:
         raise InputError(f"method is {method!r}.", f"Give one of {', '.join(METHODS)}.")
+    whole("epochs", epochs)
+    whole("batch_size", batch_size)
+    if number("learning_rate", learning_rate) <= 0:
+        raise InputError(f"learning_rate is {learning_rate:g}.", "Give a positive number, such as 0.001.")
+    number("noise", noise)
     rows = _rows(x)
     if (y is None) == (method == "auxiliary"):
         raise InputError(
             f"method is {method!r}, and y is {'missing' if y is None else 'given'}.",
             'Give y, the auxiliary target of each row, for "auxiliary" only.',
         )
+    if encoder is not None:
+        check_model(encoder)
     if encoder is None:
         activation = "leaky_relu" if method == "gan" else "relu"
         encoder = encoder_network(rows.shape[1:], units, activation)
@@ -121,7 +130,10 @@ def pretrain(
 
 
 def _rows(x: Any) -> np.ndarray:
-    rows = np.asarray(x)
+    try:
+        rows = np.asarray(x)
+    except ValueError:  # lists of unequal lengths
+        raise InputError("x is no array.", "Give (rows, features) or (rows, height, width, channels).") from None
     if rows.ndim not in (2, 4) or len(rows) < 2:
         raise InputError(
             f"x has shape {rows.shape}.",

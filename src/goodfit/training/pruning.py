@@ -10,8 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from goodfit.arguments import number
 from goodfit.errors import InputError
 from goodfit.training.constraints import KeepZeros
+from goodfit.training.preflight import check_model
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,20 @@ def prune(
         what was pruned.
 
     Raises:
-        InputError: not exactly one of `sparsity` and `threshold`, one outside its range, or a model without kernels.
+        InputError: not exactly one of `sparsity` and `threshold`, one outside its range, a threshold above every
+            weight, or a model without kernels.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)])
         >>> prune(model, sparsity=0.5).sparsity
         0.5
     """
+    check_model(model)
     if (sparsity is None) == (threshold is None):
         raise InputError("prune takes one of sparsity and threshold.", "Give sparsity=0.5, for example.")
-    if sparsity is not None and not 0 <= sparsity < 1:
+    if sparsity is not None and not 0 <= number("sparsity", sparsity) < 1:
         raise InputError(f"sparsity is {sparsity:g}.", "Give a share of the weights in [0, 1).")
-    if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
+    if threshold is not None and number("threshold", threshold) < 0:
         raise InputError(f"threshold is {threshold:g}.", "Give a magnitude of 0 or more.")
     kernels = [v for v in model.trainable_variables if len(v.shape) >= 2]
     if not kernels:
@@ -76,6 +80,11 @@ def prune(
     else:
         least = float(threshold or 0.0)
         gone = sizes < least
+        if gone.all():
+            raise InputError(
+                f"the threshold {least:g} is above every weight (the largest is {sizes.max():.3g}): none is left.",
+                "Give a smaller one, or a sparsity.",
+            )
     zeros, all_weights, start = {}, 0, 0
     for variable in kernels:
         mask = ~gone[start : start + math.prod(variable.shape)].reshape(variable.shape)

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from goodfit import arguments as given
 from goodfit.errors import InputError
 from goodfit.stats import noise_sd, smooth
-from goodfit.training import engine, keras_internals, program
+from goodfit.training import engine, keras_internals, preflight, program
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.probes.untouched import untouched
 from goodfit.training.schedules import LARGEST_RATE
@@ -108,7 +109,7 @@ def lr_find(
         the curve, the suggestion and its reason.
 
     Raises:
-        InputError: an argument that can't be meant, or a model that can't be compiled as a whole.
+        InputError: arguments, rows or targets that can't be meant, or a model that can't be compiled as a whole.
 
     Example:
         >>> generator = np.random.default_rng(0)
@@ -119,10 +120,14 @@ def lr_find(
         >>> found.suggestion is not None and 1e-3 < found.suggestion < 1
         True
     """
-    _check(lowest, highest, steps, seeds, batch_size)
-    reason = keras_internals.unsupported(model)
+    _check(lowest, highest, steps, seeds, batch_size, seed)
+    preflight.check_model(model)
+    problem = keras_internals.array_problem(x, y, sample_weight)
+    reason = problem or keras_internals.unsupported(model)
     if reason:
-        raise InputError(f"no range test can be made: {reason}.", "Compile the model with goodfit's defaults.")
+        remedy = "Compile the model with goodfit's defaults." if model.compiled else "Compile it first."
+        raise InputError(f"no range test can be made: {reason}.", "Give arrays." if problem else remedy)
+    preflight.check(model, x, y, sample_weight=sample_weight)
     if batch_size is None:
         batch_size = min(32, len(jax.tree.leaves(x)[0]))
     arguments = {
@@ -212,17 +217,17 @@ def _last_above(curve: np.ndarray, level: float) -> int:
     return int(above[-1]) if len(above) else 0
 
 
-def _check(lowest: float, highest: float, steps: int, seeds: int, batch_size: int | None) -> None:
+def _check(lowest: float, highest: float, steps: int, seeds: int, batch_size: int | None, seed: int) -> None:
+    lowest, highest = given.number("lowest", lowest), given.number("highest", highest)
     if not 0 < lowest < highest <= LARGEST_RATE:
         raise InputError(
             f"the rates go from {lowest:g} to {highest:g}.", f"Give 0 < lowest < highest <= {LARGEST_RATE:g}."
         )
-    if steps < 20:
-        raise InputError(f"steps is {steps}.", "Give 20 at least; 200 are usual.")
-    if seeds < 1:
-        raise InputError(f"seeds is {seeds}.", "Make at least one sweep.")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}.", "Give at least one row per step.")
+    given.whole("steps", steps, 20, remedy="Give 20 at least; 200 are usual.")
+    given.whole("seeds", seeds, remedy="Make at least one sweep.")
+    given.whole("seed", seed, 0)
+    if batch_size is not None:
+        given.whole("batch_size", batch_size, remedy="Give at least one row per step.")
 
 
 def _check_rebuilt(model: keras.Model) -> None:

@@ -85,8 +85,10 @@ def fit(
             np.random.set_state(before)
             for _ in range(int(trained.ran[0].sum())):
                 rows.order()
+    run = run_of(trained, job, tuple(seeds))
+    _record(model, run, arguments, -(-rows.count // rows.batch_size), bool(trained.stopped[0]))
     return dataclasses.replace(
-        run_of(trained, job, tuple(seeds)),
+        run,
         provenance={
             "engine": "compiled",
             "engine_reason": f"{len(seeds)} seeds in one program",
@@ -95,6 +97,28 @@ def fit(
         },
         name=str(model.name),
     )
+
+
+def _record(model: keras.Model, run: Run, arguments: Mapping[str, Any], steps: int, stopped: bool) -> None:
+    """Leave on the model and its `EarlyStopping` what `model.fit` would have left of the first member."""
+    epochs = list(range(len(run.history.get("loss", []))))
+    recorded = keras.callbacks.History()
+    recorded.set_model(model)
+    recorded.set_params(
+        {
+            "verbose": 1 if arguments["verbose"] == "auto" else arguments["verbose"],
+            "epochs": arguments["epochs"],
+            "steps": steps,
+        }
+    )
+    recorded.epoch, recorded.history = epochs, run.history
+    model.history, model.stop_training = recorded, stopped
+    for callback in keras_internals.listed(arguments["callbacks"]):
+        watched = run.history.get(callback.monitor, [])
+        if isinstance(callback, keras.callbacks.EarlyStopping) and watched:
+            callback.best_epoch = int(np.argmin(watched))
+            callback.best = watched[callback.best_epoch]
+            callback.stopped_epoch = epochs[-1] if stopped else 0
 
 
 def check_arguments(model: keras.Model, seeds: Sequence[int], arguments: Mapping[str, Any]) -> None:

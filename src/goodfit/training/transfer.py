@@ -104,6 +104,13 @@ def loaded(source: Any) -> keras.Model:
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"the source is {type(source).__name__}, no Keras model.", "Give a model or a file's path.")
     path = Path(source)
+    if path.is_dir():
+        raise InputError(
+            f"{str(path)!r} is a folder.",
+            f"Give the file {str(path / 'model.keras')!r} in it."
+            if (path / "model.keras").is_file()
+            else "Give the path of a saved model (.keras or .h5).",
+        )
     if not path.is_file():
         raise InputError(f"there is no file {str(path)!r}.", "Give the path of a saved model (.keras or .h5).")
     if path.suffix not in (".keras", ".h5", ".hdf5"):

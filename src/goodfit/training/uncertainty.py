@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from goodfit.arguments import whole
 from goodfit.errors import InputError
 from goodfit.training import keras_internals
 from goodfit.training.layers import MonteCarlo
 from goodfit.training.persistent_cache import persistent_cache
+from goodfit.training.preflight import check_model, check_rows
 from goodfit.training.recipes import seeded, serialize
 
 DROPOUTS = ("Dropout", "AlphaDropout", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
@@ -24,6 +26,8 @@ DROPOUTS = ("Dropout", "AlphaDropout", "GaussianDropout", "SpatialDropout1D", "S
 SAMPLES = 100
 """Samples where no number is asked for. The standard deviation of a standard deviation of n samples is about
 1 / √(2n) of it: 7 %."""
+SLACK = 1e-3
+"""By how much a probability may be rounded out of [0, 1]."""
 BLOCK_ROWS = 1024
 """Rows per dispatch."""
 
@@ -49,7 +53,15 @@ class Uncertainty:
 
         One column is the probability of the second of two classes. Source: Gal (2016), "Uncertainty in deep learning",
         eq. 3.20.
+
+        Raises:
+            InputError: the outputs are no probabilities.
         """
+        if self.mean.size and (self.mean.min() < -SLACK or self.mean.max() > 1 + SLACK):
+            raise InputError(
+                f"the outputs go from {self.mean.min():.3g} to {self.mean.max():.3g}: they are no probabilities.",
+                "Of quantities sd is the uncertainty; of logits give the network its softmax or sigmoid.",
+            )
         p = self.mean if self.mean.shape[1] > 1 else np.concatenate([1 - self.mean, self.mean], axis=1)
         return -np.sum(np.where(p > 0, p * np.log(np.maximum(p, 1e-30)), 0.0), axis=1)
 
@@ -123,7 +135,8 @@ def uncertainty(model: keras.Model, x: Any, *, samples: int = SAMPLES, seed: int
         mean, standard deviation and samples.
 
     Raises:
-        InputError: fewer than 2 samples, no dropout, or a model that can't be rebuilt from its configuration.
+        InputError: fewer than 2 samples, rows that the model can't take, no dropout, or a model that can't be rebuilt
+            from its configuration.
 
     Example:
         >>> layers = [keras.Input((3,)), keras.layers.Dense(16), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
@@ -131,9 +144,10 @@ def uncertainty(model: keras.Model, x: Any, *, samples: int = SAMPLES, seed: int
         >>> found.mean.shape, found.samples.shape, bool((found.sd > 0).all())
         ((5, 1), (20, 5, 1), True)
     """
-    if samples < 2:
-        raise InputError(f"samples is {samples}.", "Draw 2 at least; 100 are usual.")
-    return sampler(model, samples)(x, seed=seed)
+    samples = whole("samples", samples, 2, remedy="Draw 2 at least; 100 are usual.")
+    check_model(model)
+    check_rows(model, x)
+    return sampler(model, samples)(x, seed=whole("seed", seed, 0))
 
 
 def sampler(model: keras.Model, samples: int = SAMPLES) -> Callable[..., Uncertainty]:
