@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from goodfit.training import networks, population
+from goodfit.training import networks, population, recipes
 from goodfit.training.recipes import build, compile_model, serialize
 from goodfit.values import Dataset, EarlyStopping, Progress, Recipe
 
@@ -135,3 +135,45 @@ def test_one_layer_more_leaves_the_other_layers_start_as_it_was(recipe: Recipe) 
         assert np.array_equal(plain.get_layer(name).get_weights()[0], more.get_layer(name).get_weights()[0])
     other = build(dataclasses.replace(recipe, model=serialize(layers())), 2)
     assert not np.array_equal(plain.get_layer("first").get_weights()[0], other.get_layer("first").get_weights()[0])
+
+
+@pytest.mark.slow
+def test_many_seeds_of_long_trainings_end_where_trainings_alone_do() -> None:
+    """Batched products are rounded otherwise, and 700 epochs amplify that: the ends must not move as a whole."""
+    from scipy.stats import ks_2samp
+
+    import goodfit
+
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=(392, 9)).astype(np.float32)
+    y = (np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2] + 0.3 * draw.normal(size=392)).astype(np.float32)[:, None]
+    train, held = (x[:314], y[:314]), (x[314:], y[314:])
+
+    def made(seed: int) -> keras.Model:
+        keras.utils.set_random_seed(seed)
+        layers = [keras.layers.Dense(32, "relu"), keras.layers.Dense(32, "relu"), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((9,)), *layers])
+        model.compile("adam", "mse")
+        return model
+
+    seeds = range(1, 25)
+    together = goodfit.fit(
+        made(0), *train, batch_size=16, epochs=700, verbose=0, validation_data=held, seeds=[0, *seeds]
+    )
+    ends = together.curves["val_loss"][1:, -20:].mean(axis=1)
+    alone, early = [], []
+    for place, seed in enumerate(seeds, start=1):
+        model = keras.models.clone_model(together.model)
+        model.set_weights(recipes.redraw(made(0), seed).get_weights())
+        model.compile("adam", "mse")
+        model._symbolic_build(data_batch=(x[:1], y[:1]))  # else `fit` builds, and draws from the global state
+        np.random.seed(seed)
+        run = goodfit.fit(model, *train, batch_size=16, epochs=700, verbose=0, validation_data=held)
+        early.append(np.abs(together.curves["loss"][place, :50] / run.history["loss"][:50] - 1))
+        alone.append(np.mean(run.history["val_loss"][-20:]))
+    apart = np.array(early)
+    assert apart[:, :10].max() < 1e-6
+    assert np.mean(apart.max(axis=1) < 1e-5) > 0.8  # in the others a unit stood at the kink of its ReLU
+    shift = np.log(ends / np.array(alone))
+    assert abs(shift.mean()) < 3 * shift.std(ddof=1) / np.sqrt(len(shift)) + 1e-6
+    assert ks_2samp(ends, alone).pvalue > 0.05
