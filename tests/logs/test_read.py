@@ -58,11 +58,12 @@ def check(run, loss=LOSS, val=VAL, axis=None):
         table().replace("\n", "\r\n"),
         table("epoch,loss,val_loss", [(i + 1, a, b) for i, a, b in ROWS]),
         table('"epoch","loss","val_loss"', [(i, f'"{a}"', f'"{b}"') for i, a, b in ROWS]),
+        table("epoch,loss,val_loss", [(i, *(f'"{v}"'.replace(".", ",") for v in row)) for i, *row in ROWS]),
         table("epoch,loss,val_loss,", [(*row, "") for row in ROWS]),
         table("epoch,loss,val_loss,note", [(*row, "fine") for row in ROWS]),
     ],
     ids=["csv", "semicolons", "tabs", "spaces", "bars", "decimal-comma", "comment", "crlf", "from-1", "quotes",
-         "trailing", "words"],
+         "quoted-commas", "trailing", "words"],
 )  # fmt: skip
 def test_delimited(write, text):
     (run,) = read(write(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from itertools import islice
 
 from goodfit.errors import InputError
@@ -10,6 +11,8 @@ from goodfit.logs.cells import column, plural
 from goodfit.logs.formats import Log, log_format
 from goodfit.logs.names import by_part
 from goodfit.logs.source import Source
+
+_DECIMAL = re.compile(r"[-+]?(0,\d+|\d+,(\d{1,2}|\d{4,}))(e[-+]?\d+)?", re.I)  # no thousands: 1,234 is none of these
 
 
 def _looks_delimited(source: Source) -> bool:
@@ -76,7 +79,8 @@ def delimited(source: Source) -> tuple[Log, ...]:
     for place, name in enumerate(_unique(header)):
         if not name:
             continue  # the index that a DataFrame writes
-        values, texts = column([row[place] for row in rows], decimal_comma=delimiter != ",")
+        cells = [row[place] for row in rows]
+        values, texts = column(cells, decimal_comma=delimiter != "," or _decimal_commas(cells))
         if len(texts) == len(rows):
             words[name] = [row[place].strip() for row in rows]
             continue
@@ -93,6 +97,12 @@ def delimited(source: Source) -> tuple[Log, ...]:
         )
     columns = by_part(columns, words, notes)
     return (Log(columns, tuple(notes), tuple(breaks)),)
+
+
+def _decimal_commas(cells: list[str]) -> bool:
+    """Whether the commas of cells that commas set apart (so the cells are quoted) are decimal marks, not thousands."""
+    marked = [cell.strip() for cell in cells if "," in cell]
+    return any(_DECIMAL.fullmatch(cell) for cell in marked)
 
 
 def _cut(rows: list[list[str]]) -> bool:

@@ -233,7 +233,8 @@ def _of_other_groups(table: Table, rows: np.ndarray, test_table: Table, known: n
     if both:
         held = int(cells.isin(both).sum())
         raise InputError(
-            f"{len(both)} values of the group column {column!r} stand in both tables, such as {text_of(both[0])} "
+            f"{len(both)} value{'s' * (len(both) > 1)} of the group column {column!r} {'stand' if len(both) > 1 else 'stands'} in both "
+            f"tables, such as {text_of(both[0])} "
             f"({held} of {len(cells)} test rows).",
             "Leave these rows out of one of the two, or leave out --group.",
         )
