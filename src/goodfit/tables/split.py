@@ -232,10 +232,10 @@ def _of_other_groups(table: Table, rows: np.ndarray, test_table: Table, known: n
     both = [value for value in cells.dropna().unique() if text_of(value) in trained]
     if both:
         held = int(cells.isin(both).sum())
+        many = f"{len(both)} values of the group column {column!r} stand"
         raise InputError(
-            f"{len(both)} value{'s' * (len(both) > 1)} of the group column {column!r} {'stand' if len(both) > 1 else 'stands'} in both "
-            f"tables, such as {text_of(both[0])} "
-            f"({held} of {len(cells)} test rows).",
+            f"{many if len(both) > 1 else f'one value of the group column {column!r} stands'} in both tables, such as "
+            f"{text_of(both[0])} ({held} of {len(cells)} test rows).",
             "Leave these rows out of one of the two, or leave out --group.",
         )
     return ""
