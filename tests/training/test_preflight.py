@@ -279,3 +279,23 @@ def test_large_numbers_are_fine_where_they_are_kept_as_they_are():
 def test_a_training_of_no_epochs_is_told():
     (said,) = engine.fit(model(), X, Y, epochs=2, initial_epoch=5, verbose=0).warnings
     assert said == "nothing is trained: initial_epoch is 5, and epochs is the number of the last one, 2."
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_rows_of_another_size_are_refused_where_keras_refuses_them(kind):
+    stack = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D(), layers.Dropout(0.5), layers.Dense(1)]
+    made = keras.Sequential([keras.Input((8, 8, 1)), *stack])
+    if kind == "functional":
+        made = keras.Model(made.inputs, made.outputs)
+    made.compile("sgd", "mse")
+    before = [np.asarray(variable.value) for variable in made.variables]
+    larger = np.ones((4, 12, 12, 1), "float32")
+    if kind == "sequential":
+        preflight.check(made, larger, Y[:4])
+    else:
+        with pytest.raises(InputError, match=r"have the shape \(12, 12, 1\)"):
+            preflight.check(made, larger, Y[:4])
+    for channels in (2, 3):
+        with pytest.raises(InputError, match="the model takes"):
+            preflight.check(made, np.ones((4, 8, 8, channels), "float32"), Y[:4])
+    assert all(np.array_equal(old, now.value) for old, now in zip(before, made.variables, strict=True))

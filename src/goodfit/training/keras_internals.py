@@ -490,6 +490,17 @@ def functional(model: keras.Model) -> Any:
     return model if isinstance(model, Functional) and type(model).call is Functional.call else None
 
 
+def takes(model: keras.Model, shape: tuple[int, ...]) -> bool:
+    """Whether a model can be called on rows of that shape."""
+    from keras.src.backend import compute_output_spec
+
+    try:
+        compute_output_spec(model, keras.KerasTensor((1, *shape), model.inputs[0].dtype))
+    except Exception:  # whatever the layers raise
+        return False
+    return True
+
+
 def graph_nodes(graph: Any) -> list[Any]:
     """The calls in a Functional model's graph, from its inputs to its outputs, each after those it is computed from."""
     depths = graph._nodes_by_depth

@@ -178,13 +178,15 @@ def _check_kind(name: str, data: Any) -> None:
 
 def _check_shape(model: keras.Model, name: str, x: Any) -> None:
     """`InputError` where the rows of a single array are of another shape than the one input of the model."""
-    if type(model) not in (keras.Model, keras.Sequential) or not hasattr(x, "shape") or not model.built:
+    graph = keras_internals.functional(model)
+    if graph is None or not hasattr(x, "shape") or type(model).train_step is not keras.Model.train_step:
         return
-    inputs = getattr(model, "inputs", None) or []
+    inputs = getattr(graph, "inputs", None) or []
     if len(inputs) != 1:
         return
     wanted, given = tuple(inputs[0].shape)[1:], tuple(x.shape)[1:]
-    if len(wanted) == len(given) and any(w is not None and w != g for w, g in zip(wanted, given)):
+    other = len(wanted) == len(given) and any(w is not None and w != g for w, g in zip(wanted, given))
+    if other and not keras_internals.takes(model, given):  # a Sequential takes what its layers do
         raise InputError(
             f"the rows of {name} have the shape {given}, and the model takes {wanted}.",
             "Give rows of that shape, or a model that takes these.",
