@@ -60,6 +60,47 @@ class Closed(L.Layer):
         return self.function(inputs)
 
 
+class Plain(L.Layer):
+    """As most are written: no configuration, and an `__init__` that takes its own arguments alone."""
+
+    def __init__(self, units, activation="relu"):
+        super().__init__()
+        self.units, self.inner = units, L.Dense(units, activation)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+class OfCode(keras.Model):
+    """Without arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = Plain(6), L.Dense(1)
+
+    def call(self, inputs):
+        return self.out(self.hidden(inputs))
+
+
+class Graphed(keras.Model):
+    """A Functional model made by an `__init__` of its own."""
+
+    def __init__(self):
+        inputs = keras.Input((4,))
+        super().__init__(inputs, L.Dense(1)(L.Dense(5, "tanh")(inputs)))
+
+
+class WithDefaults(keras.Model):
+    """What it was given is nowhere recorded."""
+
+    def __init__(self, activation="relu"):
+        super().__init__()
+        self.hidden, self.out = L.Dense(6, activation), L.Dense(1)
+
+    def call(self, inputs):
+        return self.out(self.hidden(inputs))
+
+
 class Subclassed(keras.Model):
     """A model of code, whose arguments are plain."""
 
@@ -119,6 +160,22 @@ def unregistered():
     return compiled(keras.Sequential([keras.Input((4,)), L.Dense(8, "relu"), Unregistered(3.0), L.Dense(1)]))
 
 
+def plain_stacked():
+    return compiled(keras.Sequential([keras.Input((4,)), Plain(8), L.Dense(6, "relu"), Plain(5, "tanh"), L.Dense(1)]))
+
+
+def plain_in_a_graph():
+    inputs = keras.Input((4,))
+    h = Plain(8)(L.Dense(8, "relu")(inputs))
+    return compiled(keras.Model(inputs, L.Dense(1)(L.Add()([h, Plain(8, "tanh")(h)]))))
+
+
+def plain_and_frozen():
+    model = keras.Sequential([keras.Input((4,)), Plain(8), L.Dense(6, "relu"), L.Dense(1)])
+    model.layers[0].trainable = False
+    return compiled(model)
+
+
 def with_lambda():
     factor = 0.5
     layer = L.Lambda(lambda t: keras.ops.tanh(t) * factor)  # a closure: its bytes alone would not do
@@ -153,7 +210,7 @@ def subclassed():
 
 EDITED = [
     sequential, skips, nested, shared, frozen_base, normalized, registered, unregistered, with_lambda, recurrent,
-    convolutional, mixed_precision,
+    convolutional, mixed_precision, plain_stacked, plain_in_a_graph, plain_and_frozen,
 ]  # fmt: skip
 
 
@@ -233,6 +290,45 @@ def test_a_subclassed_model_changes_outside_its_layers():
     assert study.refused[0][0] == "add-dropout"
     assert "Python code" in study.refused[0][1]
     assert isinstance(study.best_model, Subclassed)
+
+
+@pytest.mark.parametrize("kind", [OfCode, Graphed])
+def test_a_class_without_arguments_is_rebuilt_without_a_configuration(kind):
+    model, (x, y) = kind(), rows()
+    model(x[:1])
+    before = [w.copy() for w in compiled(model).get_weights()]
+    study = improve(model, x, y, changes=[remedies.raise_learning_rate()], **QUICK)
+    assert all(np.array_equal(old, now) for old, now in zip(before, model.get_weights(), strict=True))
+    assert [t.change.name for t in study.trials[1:]] == ["raise-learning-rate"]
+    assert isinstance(study.best_model, kind)
+    assert study.best_model.predict(x[:3], verbose=0).shape == (3, 1)
+    losses = goodfit.fit(model, x, y, epochs=2, seeds=3, verbose=0).curves["loss"][:, 0]
+    assert len(set(losses)) == 3
+
+
+def test_layers_without_a_configuration_keep_names_weights_and_freezing():
+    model, (x, _) = plain_and_frozen(), rows()
+    own = own_model.read(model, batch_size=16, epochs=2)
+    twin = own.build(own.recipe, 3)
+    assert [layer.name for layer in twin.layers] == [layer.name for layer in model.layers]
+    assert [layer.trainable for layer in twin.layers] == [False, True, True]
+    for mine, theirs in zip(twin.layers[0].weights, model.layers[0].weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())  # frozen: carried over
+    own_draw = own.build(own.recipe, 4)
+    assert not np.array_equal(twin.layers[1].kernel.numpy(), own_draw.layers[1].kernel.numpy())
+    wrapped = plain_stacked()
+    wrapped.set_weights([w + 0.1 for w in wrapped.get_weights()])
+    same = own_model.read(wrapped, batch_size=16, epochs=2)
+    again = same.build(same.recipe, 0)
+    again.set_weights(wrapped.get_weights())
+    np.testing.assert_array_equal(again.predict(x, verbose=0), wrapped.predict(x, verbose=0))
+
+
+def test_a_class_whose_arguments_are_not_recorded_is_refused():
+    model = WithDefaults("tanh")
+    model(rows()[0][:1])
+    with pytest.raises(InputError, match=r"the __init__ of WithDefaults takes activation.*get_config"):
+        improve(compiled(model), *rows(), **QUICK)
 
 
 def test_a_layer_without_a_configuration_is_named():

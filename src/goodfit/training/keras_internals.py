@@ -6,6 +6,7 @@ training to Keras's own loop.
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -488,6 +489,40 @@ def functional(model: keras.Model) -> Any:
     if isinstance(model, keras.Sequential):
         return getattr(model, "_functional", None)
     return model if isinstance(model, Functional) and type(model).call is Functional.call else None
+
+
+def recorded_by_keras(kind: type) -> bool:
+    """Whether a class's `get_config` is Keras's own, which returns what `__init__` was given."""
+    from keras.src.models.functional import Functional, functional_like_constructor
+
+    if kind.__module__.startswith("keras."):
+        return False
+    if getattr(kind, "get_config", None) is Functional.get_config:  # made by an `__init__` of its own
+        return not functional_like_constructor(kind)
+    return bool(getattr(getattr(kind, "get_config", None), "_is_default", False))
+
+
+def builds_in_call(kind: type) -> bool:
+    """Whether a layer's class has no `build` of its own."""
+    return bool(getattr(getattr(kind, "build", None), "_is_default", False))
+
+
+def listed_layers(model: keras.Model) -> list[Any]:
+    """The layers and operations of a Sequential or Functional model, as they stand in its configuration."""
+    return list(model._layers if isinstance(model, keras.Sequential) else getattr(model, "operations", ()))
+
+
+def unrecorded_arguments(layer: Any) -> list[str]:
+    """The arguments of a layer's `__init__`, where they are not in its configuration: of a subclassed model.
+
+    Keras's `Model.__new__` does not pass them on to what records them: their defaults would stand for them.
+    """
+    if not isinstance(layer, keras.Model) or not recorded_by_keras(type(layer)):
+        return []
+    usual = ("self", "name", "trainable", "dtype")
+    taken = list(inspect.signature(type(layer).__init__).parameters.values())
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [one.name for one in taken[1:] if one.name not in usual and one.kind not in kinds]
 
 
 def takes(model: keras.Model, shape: tuple[int, ...]) -> bool:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import keras_internals, pretrained_networks
+from goodfit.training import keras_internals, own_classes, pretrained_networks
 from goodfit.training.recipes import build, derive_seed, serialize
 from goodfit.values import EarlyStopping, Plateau, Recipe
 from goodfit.values._json import plain
@@ -47,7 +47,7 @@ class OwnModel:
 
     def scope(self) -> AbstractContextManager[Any]:
         """Within it, configurations may name the model's own classes and functions."""
-        return keras.saving.custom_object_scope(dict(self.code))
+        return keras.saving.custom_object_scope(own_classes.makers(self.code))
 
     def build(self, recipe: Recipe, seed: int) -> keras.Model:
         """A member of a recipe: drawn from its seed, with the given weights in layers that have kept their shape."""
@@ -262,7 +262,7 @@ def _not_rebuildable(model: keras.Model, problem: Exception) -> InputError:
         if type(part).__module__.startswith("keras."):
             continue
         try:
-            type(part).from_config(part.get_config())
+            own_classes.Maker(type(part)).from_config(part.get_config())
         except Exception as own:
             culprit, problem = f"the layer {part.name!r} (class {type(part).__name__})", own
             break

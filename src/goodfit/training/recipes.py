@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from goodfit.errors import InputError
+from goodfit.training import own_classes
 from goodfit.training.keras_internals import settle
 from goodfit.values import Recipe
 
@@ -130,8 +131,7 @@ def redraw(model: keras.Model, seed: int) -> keras.Model:
     name = type(model).__name__
     try:
         config = seeded(serialize(model), seed)
-        known = {type(part).__name__: type(part) for part in model._flatten_layers()}
-        twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=known)
+        twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=own_classes.known_to(model))
     except Exception as problem:
         reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         raise InputError(
@@ -163,7 +163,8 @@ def redraw(model: keras.Model, seed: int) -> keras.Model:
 
 def serialize(model: keras.Model) -> dict[str, Any]:
     """A Keras model's configuration as a recipe holds it: the architecture, without how it was compiled."""
-    config: Any = keras.saving.serialize_keras_object(model)
+    own_classes.check_recorded(model)
+    config: Any = own_classes.with_names(keras.saving.serialize_keras_object(model), model)
     return {key: value for key, value in config.items() if key != "compile_config"}
 
 

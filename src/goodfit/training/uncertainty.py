@@ -15,7 +15,7 @@ import numpy as np
 
 from goodfit.arguments import whole
 from goodfit.errors import InputError
-from goodfit.training import keras_internals
+from goodfit.training import keras_internals, own_classes
 from goodfit.training.layers import MonteCarlo
 from goodfit.training.persistent_cache import persistent_cache
 from goodfit.training.preflight import check_model, check_rows
@@ -105,7 +105,8 @@ def with_dropout_on(model: keras.Model, seed: int = 0) -> keras.Model:
             "Train it with dropout (keras.layers.Dropout), or train several seeds and compare them.",
         )
     try:
-        twin: Any = keras.saving.deserialize_keras_object(_switched_on(seeded(serialize(model), seed)))
+        config, known = _switched_on(seeded(serialize(model), seed)), own_classes.known_to(model)
+        twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=known)
         twin.set_weights(model.get_weights())
         keras_internals.settle(twin)
     except InputError:

@@ -8,7 +8,7 @@ import jax
 import keras
 import numpy as np
 
-from goodfit.training import keras_internals, recipes
+from goodfit.training import keras_internals, own_classes, recipes
 from goodfit.training.probes.probe import Measured, probe
 from goodfit.training.probes.steps import Clock, Steps
 from goodfit.training.probes.subject import Subject, compile_as, take
@@ -60,9 +60,8 @@ def _sample(subject: Subject) -> np.ndarray:
 def _bare(subject: Subject, sample: Any) -> keras.Model:
     """The network drawn afresh, without dropout, noise and penalties, compiled and built."""
     model = subject.model
-    known: dict[str, Any] = {type(part).__name__: type(part) for part in keras_internals.all_layers(model)}
     config = recipes.seeded(unregularized(recipes.serialize(model)), subject.seed)
-    twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=known)
+    twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=own_classes.known_to(model))
     adapted = {layer.name: layer for layer in keras_internals.all_layers(model) if hasattr(layer, "adapt")}
     compile_as(twin, model)
     keras_internals.build_for(twin, sample)

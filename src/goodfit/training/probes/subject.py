@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import engine, keras_internals, program, recipes, seeds
+from goodfit.training import engine, keras_internals, own_classes, program, recipes, seeds
 from goodfit.training.interrupt import Postponed
 from goodfit.training.probes.steps import Steps
 from goodfit.training.program import State
@@ -159,9 +159,9 @@ def subject_of(
 
 def _copy(model: keras.Model) -> keras.Model:
     """A copy that may be built, with the model's weights where it has some."""
-    known: dict[str, Any] = {type(part).__name__: type(part) for part in keras_internals.all_layers(model)}
     try:
-        twin: Any = keras.saving.deserialize_keras_object(recipes.serialize(model), custom_objects=known)
+        config, known = recipes.serialize(model), own_classes.known_to(model)
+        twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=known)
         compile_as(twin, model)
     except Exception as problem:
         raise InputError(
