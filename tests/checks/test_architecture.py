@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -96,6 +98,15 @@ def test_output_and_loss(make, loss, units, activation, task, fault):
         assert found.changes[0].name == "correct-output"
         right = {"regression": "linear", "binary": "sigmoid", "multiclass": "softmax"}[task]
         assert found.changes[0].edits["layers"]["output"]["set"]["activation"] == right
+
+
+def test_shares_and_several_labels_may_have_a_cross_entropy(make):
+    run = make.healthy(recipe=recipe(dense(8), out=dense(2, "sigmoid"), loss="binary_crossentropy"), task="regression")
+    assert make.finding("output-loss-mismatch", run).status == "clear"
+    data = make.dataset()
+    shares = dataclasses.replace(data, y=(data.y - data.y.min()) / np.ptp(data.y))
+    assert make.finding("output-loss-mismatch", run, shares).status == "clear"
+    assert "a quantity" in make.finding("output-loss-mismatch", run, data).message
 
 
 def test_several_outputs_are_left_alone(make):

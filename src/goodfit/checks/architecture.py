@@ -38,8 +38,9 @@ def output_loss_mismatch(case: Case) -> Finding:
 
     Detected: from the recipe. Binary cross-entropy of probabilities on outputs that are no probabilities, or of logits
     on outputs that are; cross-entropy of classes likewise, or on a single unit; softmax over one unit, which always
-    gives 1; fewer units than classes; a distance (squared, absolute error) to classes; and for a regression, where the
-    rows are at hand, an activation whose range leaves out more than `OUT_OF_RANGE` of the training targets.
+    gives 1; fewer units than classes; a distance (squared, absolute error) to classes; and for a regression,
+    where the rows are at hand, a cross-entropy to targets that are not from 0 to 1 (as several labels at once, shares
+    and pixels are), or an activation whose range leaves out more than `OUT_OF_RANGE` of the training targets.
 
     Why it matters: the network can't say what the targets mean, or is punished for saying it.
 
@@ -71,7 +72,7 @@ def output_loss_mismatch(case: Case) -> Finding:
         wrong, severity = f"the loss takes logits, and the outputs have gone through {activation}", "medium"
     elif loss in _CLASSES and units is not None and units < classes:
         wrong = f"there are {classes} classes and {units} output units"
-    elif loss in (*_BINARY, *_CLASSES) and task == "regression":
+    elif loss in (*_BINARY, *_CLASSES) and task == "regression" and _beyond_probabilities(case):
         wrong = "cross-entropy is for classes, and the target is a quantity"
     elif loss in _DISTANCES and task in ("binary", "multiclass"):
         wrong, severity = "a distance is for quantities, and the target is a class", "low"
@@ -87,6 +88,14 @@ def output_loss_mismatch(case: Case) -> Finding:
         return clear(slug, "Output layer, loss and target go together.", evidence)
     message = f"The output layer {output.name} and the loss don't go together: {wrong}."
     return found(slug, severity, message, evidence, [_right_output(task, loss, units, classes)])
+
+
+def _beyond_probabilities(case: Case) -> bool:
+    """Whether training targets are known that are not from 0 to 1, as several labels at once, shares and pixels are."""
+    if case.dataset is None:
+        return False
+    y = np.asarray(case.dataset.y[case.dataset.train])
+    return bool(y.dtype.kind in "biuf" and y.size and (y.min() < 0 or y.max() > 1))
 
 
 def _right_output(task: str | None, loss: str, units: int | None, classes: int) -> Change:

@@ -420,7 +420,7 @@ class _Search:
             )
             self.recipes.append(recipe)
             self.arms.append(arm)
-            self.report(Progress("change", f"{change.name}: {note}", finished=True))
+            self.report(Progress("change", f"{change.label}: {note}", finished=True))
         return kept
 
     def _confirm(self) -> tuple[Comparison | None, tuple[Arm, Arm] | None]:

@@ -149,7 +149,7 @@ def _repeated(text: str, times: int) -> str:
 
 def _line(trial: Trial) -> str:
     mark = "+ " if trial.kept else "  "
-    name = "baseline" if trial.change is None else trial.change.name
+    name = "baseline" if trial.change is None else trial.change.label
     made = trial.comparison
     effect = "" if made is None else f"{_signed(made.effect)} [{_signed(made.low)}, {_signed(made.high)}]"
     return f"{mark}{name:<26} {effect:>34}  {len(trial.run.seeds):>5}  {trial.steps:>6}"
