@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from goodfit.errors import InputError
@@ -72,6 +74,49 @@ def texts(name: str, value: Any) -> list[str]:
     if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise InputError(f"{name} is {value!r}.", "Give a list of texts.")
     return [str(one) for one in value]
+
+
+def pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Inputs and targets.
+
+    Raises:
+        InputError: it is no pair.
+
+    Example:
+        >>> pair("test_data", ([[1.0]], [2.0]))
+        ([[1.0]], [2.0])
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise InputError(f"{name} is no pair.", f"Give {name}=(x, y).")
+    return value[0], value[1]
+
+
+def folder(name: str, value: Any) -> Path | None:
+    """The path of a folder, which need not be there; `None` where it is `None`.
+
+    Raises:
+        InputError: it is no path.
+    """
+    if value is not None and not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{name} is {value!r}.", "Give the path of a folder.")
+    return None if value is None else Path(os.fsdecode(value))
+
+
+def folder_name(value: Any) -> str | None:
+    """The name that a run or a study was given, where it can name a folder.
+
+    Raises:
+        InputError: it can't.
+
+    Example:
+        >>> folder_name("cars")
+        'cars'
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or Path(value).name != value or value in (".", ".."):
+        raise InputError(f"the name {value!r} can't name a folder.", "Give a name without slashes.")
+    return value
 
 
 def member_seeds(value: Any) -> list[int]:

@@ -174,7 +174,7 @@ def test_ctrl_c_in_the_search_keeps_the_first_network_and_looks_at_no_test_rows(
         ({"improve": False, "budget": "60s"}, "nothing to spend it on"),
         ({"budget": "soon"}, "the budget is 'soon'"),
         ({"budget": 100}, "budget of 100 steps doesn't suffice"),
-        ({"seeds": 1}, "no change can be told from chance"),
+        ({"seeds": 1}, "nothing can be told apart"),
         ({"validation": 0.05}, "there are 15 validation rows: too few"),
     ],
 )

@@ -181,3 +181,42 @@ def test_pretrain(arguments: dict[str, Any], says: str) -> None:
 def test_load(folder: Any) -> None:
     with pytest.raises(InputError, match="is no folder"):
         goodfit.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        *(({"seeds": seeds}, "nothing can be told apart") for seeds in (1, "a", [1, 2, 3], 2.5)),
+        ({"seed": -1}, "seed is -1"),
+        ({"rounds": 0}, "rounds is 0"),
+        ({"out": 3}, "out is 3"),
+        ({"name": "a/b"}, "can't name a folder"),
+        ({"epochs": 2.5}, "epochs is 2.5"),
+        ({"batch_size": "a"}, "batch_size is 'a'"),
+        ({"early_stopping": -1}, "early_stopping is -1"),
+        ({"early_stopping": "a"}, "early_stopping is 'a'"),
+        ({"budget": "0s"}, "the budget is '0s'"),
+        ({"changes": 2.5}, "changes is 2.5"),
+        ({"changes": "nonsense"}, "no change is called 'nonsense'"),
+        ({"validation_data": (X,)}, "validation_data is no pair"),
+        ({"validation_data": (X[:, :2], Y)}, r"the rows of validation x have the shape \(2,\)"),
+        ({"validation_data": (X, Y[:9])}, "validation x has 60 rows and y has 9"),
+        ({"test_data": (X,)}, "test_data is no pair"),
+        ({"test_data": (X[:, :2], Y)}, r"the rows of test x have the shape \(2,\)"),
+        ({"test_data": (X, np.hstack([Y, Y, Y]))}, "test y has 3 columns"),
+        ({"test_data": (X, np.where(Y > 1, np.nan, Y))}, "test y holds NaN"),
+    ],
+)
+def test_improve(arguments: dict[str, Any], says: str) -> None:
+    trained = []
+    given = {"model": network(), "x": X, "y": Y, "epochs": 2, "seeds": 2, "rounds": 1, **arguments}
+    with pytest.raises(InputError, match=says):
+        goodfit.improve(**given, report=trained.append)
+    assert not trained
+
+
+def test_one_change_may_be_given_by_its_name_alone() -> None:
+    study = goodfit.improve(
+        network(), np.vstack([X, X]), np.vstack([Y, Y]), epochs=2, seeds=2, rounds=1, changes="wider"
+    )
+    assert [trial.change.name for trial in study.trials[1:] if trial.change] == ["wider-layers"]

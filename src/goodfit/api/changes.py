@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from goodfit.checks import remedies
@@ -94,6 +94,10 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
     Raises:
         InputError: an unknown name.
     """
+    if isinstance(changes, (str, Change)):
+        changes = [changes]
+    if changes is not None and not isinstance(changes, (int, Iterable)):
+        raise InputError(f"changes is {changes!r}.", "Give how many to try, or a list of names or Changes.")
     if changes is None or isinstance(changes, int):
         if changes is not None and changes < 1:
             raise InputError(f"changes is {changes}.", "Try at least 1.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goodfit import arguments
 from goodfit.api.changes import chosen
 from goodfit.api.fingerprints import fingerprint
 from goodfit.api.pretraining_rows import named_rows, rows_beside
@@ -171,10 +172,12 @@ def improve(
         ['adam-optimizer', 'wider-layers']
     """
     check_place(on)
-    if seeds < 2:
-        raise InputError(f"seeds is {seeds}: nothing can be told apart.", "Give at least 2; 8 is usual.")
+    seeds = arguments.whole("seeds", seeds, 2, remedy="Give at least 2, or nothing can be told apart; 8 is usual.")
+    seed, rounds = arguments.whole("seed", seed, 0), arguments.whole("rounds", rounds)
     limits, (listed, most) = Budget.of(budget), chosen(changes)
-    folder = None if out is None else Path(out) / (name or "study")
+    parent = arguments.folder("out", out)
+    named = arguments.folder_name(name) or "study"
+    folder = None if parent is None else parent / named
     if folder is not None:
         from goodfit import store
 
@@ -204,6 +207,8 @@ def improve(
         )
     if epochs is None:
         raise InputError("epochs is not given.", "Say for how many epochs the model is trained, such as epochs=200.")
+    if test_data is not None:
+        _check_apart(model, "test", *arguments.pair("test_data", test_data))
     proof = proof_of(
         model,
         (x, y),
@@ -246,7 +251,7 @@ def study_of(proof: Proof, ladder: Ladder, members: Sequence[int], test_data: An
         scores = (proof.test("network", recipe, parts, x, y, best),)
         if place:
             scores += (proof.test("baseline", proof.own.recipe, parts, x, y, best),)
-    refused = tuple((change.name, reason) for change, reason in ladder.refused)
+    refused = tuple((change.label, reason) for change, reason in ladder.refused)
     about = {
         "task": proof.endpoint.task,
         "target": "",
@@ -279,7 +284,7 @@ def about_ladder(proof: Proof, ladder: Ladder) -> dict[str, Any]:
         "improved": ladder.improved,
         "ended": ladder.ended,
         "steps": ladder.steps,
-        "refused": [[change.name, reason] for change, reason in ladder.refused],
+        "refused": [[change.label, reason] for change, reason in ladder.refused],
     }
 
 
@@ -308,10 +313,13 @@ def proof_of(
             f"improve needs Keras's JAX backend, and Keras runs on {keras.backend.backend()} here.",
             "Import goodfit before keras with KERAS_BACKEND unset.",
         )
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size is {batch_size!r}.", "Give a whole number of rows per step, such as 32.")
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise InputError(f"epochs is {epochs!r}.", "Give a whole number of passes over the rows, such as 200.")
+    batch_size = arguments.whole("batch_size", batch_size, remedy="Give a whole number of rows per step, such as 32.")
+    epochs = arguments.whole("epochs", epochs, remedy="Give a whole number of passes over the rows, such as 200.")
+    if early_stopping is not None:
+        arguments.whole("early_stopping", early_stopping, 0, remedy="Give a patience in epochs, such as 20.")
+    if validation_data is not None:
+        validation_data = arguments.pair("validation_data", validation_data)
+        _check_apart(model, "validation", *validation_data)
     preflight.check(model, *data)
     x, y = _arrays(data[0], "x"), _arrays(data[1], "y")
     if not model.built:
@@ -368,6 +376,18 @@ def proof_of(
         dataset_of_rows(whole.x, whole.y, endpoint.task, endpoint.classes, whole.divide(0)),
         report=report,
     )
+
+
+def _check_apart(model: Any, name: str, x: Any, y: Any) -> None:
+    """`InputError` where rows of their own don't fit the model, or each other, before any work is spent on them."""
+    from goodfit.training import preflight, structures
+
+    x, y = _arrays(x, f"{name} x"), _arrays(y, f"{name} y")
+    if structures.count(x) != structures.count(y):
+        raise InputError(
+            f"{name} x has {structures.count(x)} rows and y has {structures.count(y)}.", "Give a target for each row."
+        )
+    preflight.check_apart(model, name, x, y)
 
 
 def _called(model: Any, x: Any) -> Any:

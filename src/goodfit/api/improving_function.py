@@ -125,14 +125,14 @@ def improve_function(
                 "improved": ladder.improved,
                 "ended": ladder.ended,
                 "steps": ladder.steps,
-                "refused": [[change.name, why] for change, why in ladder.refused],
+                "refused": [[change.label, why] for change, why in ladder.refused],
             },
             name=folder.name if folder else named,
             folder=None if folder is None else str(folder),
             recipes=ladder.recipes,
             gain=ladder.gain,
             improved=ladder.improved,
-            refused=tuple((change.name, why) for change, why in ladder.refused),
+            refused=tuple((change.label, why) for change, why in ladder.refused),
         )
         if folder is not None:
             study.save(folder, overwrite=overwrite)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goodfit import checks
+from goodfit import arguments, checks
 from goodfit.api.improving import about_ladder
 from goodfit.api.improving_table import proof_of_table
 from goodfit.api.job_stages import MEASURED, stage, train_network
 from goodfit.api.result import FitResult
-from goodfit.errors import InputError
 from goodfit.improvement import Budget
 from goodfit.improvement.search import ROUNDS
 from goodfit.values import Dataset, Recipe, Report, Trial
@@ -66,8 +65,7 @@ def prepared(
     """
     from goodfit.training.arms import steps_at_most
 
-    if seeds < 2:
-        raise InputError(f"seeds is {seeds}: no change can be told from chance.", "Give at least 2; 8 is usual.")
+    seeds = arguments.whole("seeds", seeds, 2, remedy="Give at least 2, or nothing can be told apart; 8 is usual.")
     budget.check(steps_at_most(recipe, len(dataset.train), seeds))
     held = np.concatenate([dataset.train, dataset.validation])
     beside = None if folder is None else folder.with_name(f"{folder.name}.trials")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from goodfit import arguments
 from goodfit.api.changes import chosen
 from goodfit.api.fingerprints import fingerprint
 from goodfit.api.improving import dataset_of_rows, fixed_rows, study_of
@@ -67,8 +68,7 @@ def improve_run(
 
     check_place(on)
     limits, (listed, most) = Budget.of(budget), chosen(changes)
-    if seeds < 2:
-        raise InputError(f"seeds is {seeds}: nothing can be told apart.", "Give at least 2; 8 is usual.")
+    seeds = arguments.whole("seeds", seeds, 2, remedy="Give at least 2, or nothing can be told apart; 8 is usual.")
     saved = store.load_study(run)
     recipe = recipe_of(saved, run)
     predictor = Predictor.load(run, saved.about)

@@ -165,7 +165,7 @@ def train(
             cast(Any, table), str(target), task=task, reading=reading, categorical=categorical, numeric=numeric,
             drop=drop, group=group, time=time, test=test,
         )  # fmt: skip
-    run_name = _checked_name(name) or source.name
+    run_name = given.folder_name(name) or source.name
     folder = None
     if out is not None:
         folder = Path(out) / run_name
@@ -401,8 +401,7 @@ def _check_arguments(
     for column, argument in ((group, "group"), (time, "time")):
         if column is not None and not isinstance(column, str):
             raise InputError(f"{argument} is {column!r}.", "Give the name of a column.")
-    if out is not None and not isinstance(out, (str, os.PathLike)):
-        raise InputError(f"out is {out!r}.", "Give the path of a folder.")
+    given.folder("out", out)
     for share, argument in ((validation, "validation"), (test_size, "test_size")):
         if not 0 < given.number(argument, share, "Give a share of the rows, such as 0.2.") < 1:
             raise InputError(f"{argument} is {share}.", "Give a share of the rows between 0 and 1, such as 0.2.")
@@ -412,13 +411,6 @@ def _check_arguments(
         )
     if group and time:
         raise InputError("both group and time are given.", "Split by one of them.")
-
-
-def _checked_name(name: str | None) -> str | None:
-    """The name that a run was given, where it can name a folder."""
-    if name is not None and (not name or Path(name).name != name or name in (".", "..")):
-        raise InputError(f"the name {name!r} can't name a folder.", "Give a name without slashes.")
-    return name
 
 
 def _meant_as_folder(table: Any, target: Any) -> bool:

@@ -31,7 +31,9 @@ class Budget:
             return cls()
         text = str(given).strip().lower()
         if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)", text):
-            return cls(seconds=float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]])
+            seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+            if seconds > 0:
+                return cls(seconds=seconds)
         if re.fullmatch(r"\d+", text) and int(text) > 0:
             return cls(steps=int(text))
         raise InputError(

@@ -96,6 +96,22 @@ def check(
     return tuple(warnings)
 
 
+def check_apart(model: keras.Model, name: str, x: Any, y: Any) -> None:
+    """`InputError` where rows to judge by can't be meant for a model.
+
+    Args:
+        model: compiled.
+        name: what to call them, such as `"test"`.
+        x: inputs.
+        y: targets.
+    """
+    _check_shape(model, f"{name} x", x)
+    for part, values in ((f"{name} x", x), (f"{name} y", y)):
+        for one, array, columns in _arrays(part, values):
+            _check_values(model, one, array, columns)
+    check_targets(heads_of(model, x), f"{name} y", y)
+
+
 def check_model(model: Any) -> None:
     """`InputError` where something else was given than a Keras model."""
     if not isinstance(model, keras.Model):
