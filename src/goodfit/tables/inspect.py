@@ -156,7 +156,7 @@ def inspect(
         raise InputError(
             f"{table.source} has only {rows} with a target; at least {MINIMUM_ROWS} are needed.", "Give more rows."
         )
-    _refuse_constant(y, target)
+    _refuse_constant(y, target, len(gone))
     if task is None and (target in numeric or target in categorical):
         task = "regression" if target in numeric else "binary" if y.nunique() == 2 else "multiclass"
     found_task, reason = task_of(y, target, task)
@@ -248,11 +248,12 @@ def _refuse_unusable(name: str, kind: str, values: pd.Series, categorical: Seque
         )
 
 
-def _refuse_constant(y: pd.Series, target: str) -> None:
+def _refuse_constant(y: pd.Series, target: str, missing: int) -> None:
     values = y.unique()
     if len(values) == 1:
+        others = f" {missing} more have no value; words such as NA count as none unless --na ''." if missing else ""
         raise InputError(
-            f"the target {target!r} is constant: every one of {len(y)} rows holds {values[0]!s}.",
+            f"the target {target!r} is constant: every one of {len(y)} rows holds {values[0]!s}.{others}",
             "Choose another target, or give rows that differ in it.",
         )
 
