@@ -201,3 +201,27 @@ def test_several_outputs_have_no_last_layer():
 
 def test_it_is_public():
     assert goodfit.transfer is transfer
+
+
+class Plain(keras.layers.Layer):
+    """Without a configuration, and with its own arguments alone."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+
+    def call(self, inputs):
+        return keras.ops.tanh(inputs @ self.kernel)
+
+
+def test_a_layer_without_a_configuration_is_reused_with_its_weights():
+    source = keras.Sequential([keras.Input((4,)), Plain(6), keras.layers.Dense(1)])
+    made = transfer(source, 3)
+    found = next(layer for layer in made.layers if isinstance(layer, Plain))
+    np.testing.assert_array_equal(found.kernel.numpy(), source.layers[0].kernel.numpy())
+    assert found is not source.layers[0]
+    assert found.name == source.layers[0].name
+    assert not found.trainable

@@ -51,6 +51,21 @@ class Maker:
         return made
 
 
+def twin(layer: Any, name: str | None = None) -> Any:
+    """A layer of the same configuration, not built.
+
+    Args:
+        layer: a layer or a model.
+        name: of the new one; the same where `None`.
+    """
+    kind = type(layer)
+    if not keras_internals.recorded_by_keras(kind):
+        return kind.from_config({**layer.get_config(), **({} if name is None else {"name": name})})
+    if unknown := keras_internals.unrecorded_arguments(layer):
+        raise TypeError(f"its __init__ takes {', '.join(unknown)}, and Keras does not record what it was given")
+    return Maker(kind).from_config({**layer.get_config(), "name": name or layer.name})
+
+
 def makers(code: Mapping[str, Any]) -> dict[str, Any]:
     """Custom objects by name, with a `Maker` in place of each class that Keras records by itself."""
     return {

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import InputError
-from goodfit.training import keras_internals
+from goodfit.training import keras_internals, own_classes
 from goodfit.training.edits_shapes import reason_of
 from goodfit.training.own_model import layers as weighted_layers
 
@@ -131,7 +131,7 @@ def _whole(model: keras.Model, input_shape: Sequence[int | None] | None) -> kera
     if input_shape is None:
         raise InputError(f"what the subclassed model {model.name!r} takes is not known.", "Give input_shape.")
     try:
-        twin: Any = type(model).from_config(model.get_config())
+        twin: Any = own_classes.twin(model)
         inputs = keras.Input(tuple(input_shape))
         outputs = twin(inputs)
         twin.set_weights(model.get_weights())
@@ -228,7 +228,7 @@ def _cloned(graph: Any, cut: Any, input_shape: Sequence[int | None] | None) -> A
     def clone(layer: Any) -> Any:
         nonlocal culprit
         culprit = layer.name
-        return type(layer).from_config(layer.get_config())
+        return own_classes.twin(layer)
 
     try:
         output = keras_internals.called_on(part, fed[0] if len(fed) == 1 else fed, clone)
@@ -286,7 +286,7 @@ def _head(head: Any, rank: int, taken: set[str]) -> list[Any]:
             fresh, count = f"head_{layer.name}", 1
             while fresh in taken:
                 fresh, count = f"head_{layer.name}_{count}", count + 1
-            layer = type(layer).from_config({**layer.get_config(), "name": fresh})
+            layer = own_classes.twin(layer, fresh)
         taken.add(layer.name)
         free.append(layer)
     return free
