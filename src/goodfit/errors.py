@@ -35,9 +35,10 @@ class Interrupted(GoodfitError):
     Args:
         saved: where the finished part lies, or `None` when there was nothing to save.
         study: the finished part itself, where it is at hand.
+        further: how to go on, to be said behind that.
     """
 
-    def __init__(self, saved: str | None = None, study: object = None) -> None:
-        super().__init__("interrupted" if saved is None else f"interrupted; what was done is in {saved}")
+    def __init__(self, saved: str | None = None, study: object = None, further: str = "") -> None:
+        super().__init__(("interrupted" if saved is None else f"interrupted; what was done is in {saved}") + further)
         self.saved = saved
         self.study = study

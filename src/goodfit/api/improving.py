@@ -133,7 +133,8 @@ def improve(
         auxiliary: `(x_other, y_other)`, inputs of further rows and another target of theirs, a quantity where it holds
             floats, else classes: `pretrain-auxiliary` is then tried.
         metric: the endpoint: `"loss"` (the model's own, without penalties or label smoothing), `"mse"`, `"mae"`,
-            `"error_rate"`, `"log_loss"`, or a function of targets and predictions that gives one number per row.
+            `"error_rate"`, `"log_loss"`, or a function of targets and predictions (probabilities, also where the
+            loss takes logits) that gives one number per row.
         batch_size: rows per step.
         epochs: passes over the rows, at most.
         early_stopping: patience in epochs of the baseline; it has none where `None`.
@@ -195,6 +196,7 @@ def improve(
             "x": x, "y": y, "validation_data": validation_data, "test_data": test_data, "unlabeled": unlabeled,
             "auxiliary": auxiliary, "epochs": epochs, "early_stopping": early_stopping,
             "metric": None if metric == "loss" else metric, "batch_size": None if batch_size == 32 else batch_size,
+            "validation_split": None if validation_split == 0.2 else validation_split,
         }  # fmt: skip
         given = [name for name, value in beside.items() if value is not None]
         if given:
@@ -257,7 +259,7 @@ def study_of(proof: Proof, ladder: Ladder, members: Sequence[int], test_data: An
         "target": "",
         **about_ladder(proof, ladder),
         "kept_seed": seeds[best],
-        "notes": list(proof.own.notes),
+        "notes": [*proof.own.notes, *proof.capped(ladder.arms[0])],
         "test_looks": int(test_data is not None),
     }
     return ModelStudy(
@@ -420,7 +422,7 @@ def divided_rows(rows: int, share: float) -> Callable[[int], Division]:
     """Each seed's own random division of the rows."""
     from goodfit.training.arms import Division
 
-    if not 0 < share < 1:
+    if not 0 < arguments.number("validation_split", share) < 1:
         raise InputError(f"validation_split is {share}.", "Give a share of the rows between 0 and 1, such as 0.2.")
     held = int(rows * share)
     _enough(held, f"{rows} rows leave {held} to validate on", f"Give at least {-(-LEAST_ROWS // share):.0f} rows")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit import checks
+from goodfit.api.fingerprints import told_of
 from goodfit.api.proving import Place
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Arm, Budget, Trials, propose, search
@@ -70,6 +71,10 @@ def improve_function(
 
     if not callable(train):
         raise InputError(f"{type(train).__name__} is no Keras model.", "Give a compiled Keras model, or a function.")
+    try:
+        settings = plain(settings)
+    except TypeError as problem:
+        raise InputError(f"a setting can't be used: {problem}.", "Give numbers, texts, truths and lists.") from None
     if not settings:
         raise InputError("the function's settings are not given.", 'Give settings={"learning_rate": 1e-3, …}.')
     named = getattr(train, "__name__", type(train).__name__)
@@ -106,7 +111,7 @@ def improve_function(
             design="seeds",
             endpoint="val_loss",
             budget=budget,
-            cost=lambda _, count: count,
+            cost=lambda recipe, count: count * _epochs(known, recipe),
             rounds=rounds,
             **({} if workers is None else {"each": workers.each}),  # pyright: ignore[reportArgumentType]
             report=report,
@@ -137,6 +142,14 @@ def improve_function(
         if folder is not None:
             study.save(folder, overwrite=overwrite)
     return study
+
+
+def _epochs(known: Mapping[str, Arm], recipe: Recipe) -> int:
+    """How many epochs the function trains for with one seed, as far as is known: by its settings, or as it did."""
+    asked = recipe.preparation.get("epochs")
+    if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0:
+        return asked
+    return max((-(-arm.steps // max(len(arm.losses), 1)) for arm in known.values()), default=1)
 
 
 def _workers(on: Place, train: Callable[..., Any], report: Report) -> AbstractContextManager[RayWorkers | None]:
@@ -218,7 +231,8 @@ def _apply(recipe: Recipe, change: Change) -> Recipe:
                     f"the setting {name!r} is {settings[name]!r}, no number.", "Give its values as Change."
                 )
             product = settings[name] * value["times"]
-            value = max(1, round(product)) if isinstance(settings[name], int) else product
+            whole = isinstance(settings[name], int)
+            value = product if not whole else max(1, round(product)) if settings[name] > 0 else round(product)
         settings[name] = value
     return recipe.replace(preparation=settings)
 
@@ -264,14 +278,5 @@ def _change(slug: str, name: str, value: Any, describe: str) -> Change:
 
 
 def source_of(function: Callable[..., Any]) -> str:
-    """A hash of a function's source and of what it was bound to; what it calls is not looked at."""
-    bound: list[str] = []
-    while isinstance(function, functools.partial):
-        bound.append(repr((function.args, sorted(function.keywords.items()))))
-        function = function.func
-    bound += [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-    bound.append(repr(getattr(function, "__defaults__", None)))
-    try:
-        return content_hash([inspect.getsource(function), *bound])
-    except (OSError, TypeError):
-        return content_hash(bound)
+    """A hash of a function's source and of what it is bound to; what it calls is not looked at."""
+    return content_hash(told_of(function))

@@ -263,7 +263,8 @@ def train(
                 study.save(folder, overwrite=overwrite)
                 say(str(folder))
         if interrupted or late.requested:
-            raise Interrupted(study.folder, study)
+            more = limits is not None and study.folder is not None
+            raise Interrupted(study.folder, study, "; the same command with --overwrite goes on" if more else "")
     return study
 
 

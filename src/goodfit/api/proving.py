@@ -169,6 +169,22 @@ class Proof:
             report=self.report,
         )
 
+    def capped(self, arm: Arm) -> list[str]:
+        """A sentence that tells what an arm's endpoint is, where it counts as less in comparisons."""
+        constant = self.chance(arm.run.seeds)
+        if constant is None or not self.endpoint.non_negative:
+            return []
+        most = WORST * float(np.nanmean(constant.losses))
+        with np.errstate(all="ignore"):
+            found = float(np.nanmean(arm.losses))
+        if not most > 0 or found <= most:
+            return []
+        told = f"{found:.4g}" if np.isfinite(found) else "not finite"
+        return [
+            f"The baseline's {self.endpoint.name} is {told}. In comparisons no loss counts as more than {WORST:g} "
+            f"times that of predicting the mean or the prior: {most:.4g}."
+        ]
+
     def _fitting_rows(self, seed: int) -> tuple[Any, Any]:
         """The rows that a standardization is fitted to: those of the first seed's training part."""
         from goodfit.training.structures import take

@@ -123,7 +123,8 @@ def compare(
         after: the other, judged on the same rows.
         design: what varies from pair to pair.
         endpoint: what it is called.
-        worst: a larger mean loss of a seed, or one that is not finite, counts as this.
+        worst: a larger mean loss of a seed, or one that is not finite, counts as this; where it is infinite, one that
+            is not finite counts as `WORST` times the largest of both arms.
         offset: of the logarithm, in the endpoint's unit, above zero; `None` compares plain differences.
         level: of the test in which the smallest detectable gain is to be found.
         as_if: times as many seeds, all that was seen being as it is: what more of them would tell.
@@ -141,9 +142,9 @@ def compare(
     count = min(len(before.losses), len(after.losses))
     scale = _Scale(offset)
     both = ~np.isnan(before.losses[:count]) & ~np.isnan(after.losses[:count])
-    (old, old_rows), (new, new_rows) = (
-        scale.taken(_bounded(np.where(both, arm.losses[:count], np.nan), worst)) for arm in (before, after)
-    )
+    judged = [np.where(both, arm.losses[:count], np.nan) for arm in (before, after)]
+    flat = worst if math.isfinite(worst) else _largest(np.concatenate(judged))  # one for both: no arm gains by it
+    (old, old_rows), (new, new_rows) = (scale.taken(_bounded(losses, worst, flat)) for losses in judged)
     variance, freedom = _variance(new_rows - old_rows, new - old, design, as_if)
     effect, error = float((new - old).mean()), math.sqrt(variance)
     reach = _quantile(0.975, freedom) * error
@@ -226,8 +227,8 @@ def holm(
     ]
 
 
-def _bounded(losses: np.ndarray, worst: float) -> np.ndarray:
-    """Losses of which no seed's mean is above `worst`; rows of a seed are scaled together."""
+def _bounded(losses: np.ndarray, worst: float, flat: float) -> np.ndarray:
+    """Losses of which no seed's mean is above `worst`, or else `flat`; rows of a seed are scaled together."""
     losses = np.asarray(losses, dtype=np.float64)
     judged = ~np.isnan(losses) | np.isinf(losses)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -235,7 +236,6 @@ def _bounded(losses: np.ndarray, worst: float) -> np.ndarray:
     out = losses.copy()
     for seed, mean in enumerate(means):
         if not np.isfinite(mean) or mean > worst:
-            flat = worst if math.isfinite(worst) else _largest(losses)
             out[seed] = np.where(judged[seed], flat if not np.isfinite(mean) else losses[seed] * (flat / mean), np.nan)
     return out
 

@@ -44,17 +44,22 @@ def note_of(made: Comparison, kept: bool, worth: bool, finished: bool, seeds: in
     """What became of a change, one sentence."""
     if not finished:
         return f"Dropped after {seeds} seeds: no better so far." if made.effect >= 0 else "The budget ended before it."
+    does = (
+        f"removes {made.gain:.1%} of the {made.endpoint}"
+        if made.has_share
+        else f"takes the {made.endpoint} from {made.before:.4g} to {made.after:.4g}"
+    )
     if kept:
-        return f"Promising: removes {made.gain:.1%} of the {made.endpoint}."
+        return f"Promising: {does}."
     if worth:
         other = (
             "no change comes below chance yet, and another was asked for first"
             if useless
             else "another change removes more"
         )
-        return f"Removes {made.gain:.1%} of the {made.endpoint}; {other}."
+        return f"{does[0].upper()}{does[1:]}; {other}."
     if made.better:
-        return f"Removes {made.gain:.1%} of the {made.endpoint}: too little to be worth a change."
+        return f"{does[0].upper()}{does[1:]}: too little to be worth a change."
     if made.low > 0:
-        return f"Worse: adds {-made.gain:.1%} to the {made.endpoint}."
+        return f"Worse: {does if not made.has_share else f'adds {-made.gain:.1%} to the {made.endpoint}'}."
     return "Not better beyond noise."

@@ -160,6 +160,7 @@ class _Search:
         ended, interrupted, gain, fresh = "", False, None, None
         try:
             self._baseline(recipe)
+            self.reserve = 2 * self.cost(recipe, len(self.seeds))  # of a function, known by now
             ended = self._rounds(rounds)
             gain, fresh = self._confirm()
         except KeyboardInterrupt:
@@ -223,7 +224,8 @@ class _Search:
             self.reserve += self.cost(self.recipes[kept], len(self.seeds))
             if spent:
                 return "The budget is spent."
-        return f"{rounds} changes were kept, as many as were asked for."
+        kept = "1 change was" if rounds == 1 else f"{rounds} changes were"
+        return f"{kept} kept, as many as were asked for."
 
     def _helpful(self, base: int, kept: int) -> list[Change]:
         """The change that was kept, and the largest of those that were better beyond noise beside it: what they mend
@@ -432,7 +434,9 @@ class _Search:
         if len(kept) == 1:
             return None, None
         self.report(Progress("confirm", "the kept recipes and the baseline on fresh seeds"))
-        self._train_fresh(kept, range(1, 2))
+        kept = self._trained_anew(kept)
+        if len(kept) == 1:
+            return None, None
         own = {after: self._proven(before, after) for before, after in itertools.pairwise(kept)}
         best, gain, proven = kept[1], own[kept[1]], []
         for number in range(len(kept) - 1, 0, -1):
@@ -448,6 +452,21 @@ class _Search:
             self._settle(place, f"On fresh seeds: {own[place].gain:.1%}{more}.", held)
         groups = gain.pairs // len(self.seeds)
         return gain, (joined(self.fresh[0][:groups]), joined(self.fresh[best][:groups]))
+
+    def _trained_anew(self, kept: list[int]) -> list[int]:
+        """Train what was kept on fresh seeds; what could not be is taken back, and what builds on it."""
+        for number, place in enumerate(kept):
+            try:
+                self._train_fresh([place], range(1, 2))
+            except UnwritableError:
+                raise
+            except Exception as problem:  # what a model or a function of the user's raises is no closed list
+                if not number:
+                    raise
+                for other in kept[number:]:
+                    self._settle(other, f"On fresh seeds it failed: {_told(problem)}", better=False, kept=False)
+                return kept[:number]
+        return kept
 
     def _holds(self, place: int, fresh: Comparison) -> bool:
         """Whether a change is better beyond noise, all others allowed for, on the seeds of the search or on fresh ones,
@@ -519,8 +538,7 @@ class _Search:
         except UnwritableError:
             raise
         except Exception as problem:  # what a model or a function of the user's raises is no closed list
-            reason = next(iter(str(problem).strip().splitlines()), "")
-            return f"{type(problem).__name__}: {reason[:300]}" if not isinstance(problem, InputError) else reason
+            return _told(problem)
 
     def _trained(self, recipe: Recipe, seeds: tuple[int, ...]) -> Arm:
         arm = self.train(recipe, seeds)
@@ -532,3 +550,9 @@ class _Search:
         """The results of trials, their steps added to the search's: here, for trials may run in several threads."""
         self.steps += sum(arm.steps for arm in results if isinstance(arm, Arm))
         return results
+
+
+def _told(problem: Exception) -> str:
+    """Why a trial failed, one line."""
+    reason = next(iter(str(problem).strip().splitlines()), "")
+    return f"{type(problem).__name__}: {reason[:300]}" if not isinstance(problem, InputError) else reason

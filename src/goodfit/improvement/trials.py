@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import socket
-import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -114,24 +113,24 @@ class Trials:
                 epoch, losses = file["epoch"], file["losses"]
                 signals = {name: file[f"signal_{place}"] for place, name in enumerate(about.get("signals", ()))}
                 sampled = file["signal_epochs"] if signals else np.zeros(0)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            run = Run(
+                curves=curves,
+                epoch=epoch,
+                seeds=tuple(about["seeds"]),
+                outcomes=tuple(about["outcomes"]),
+                kept_epoch=kept,
+                signals=signals,
+                signal_layers=tuple(about.get("signal_layers", ())),
+                signal_epochs=sampled,
+                measurements=about["measurements"],
+                task=about["task"],
+                recipe=None if about["recipe"] is None else Recipe.from_dict(about["recipe"]),
+                provenance=about["provenance"],
+                name=about["name"],
+            )
+            return Arm(run, losses, about["steps"])
+        except Exception:  # of zip, zlib, NumPy and JSON, whatever byte was damaged
             return None
-        run = Run(
-            curves=curves,
-            epoch=epoch,
-            seeds=tuple(about["seeds"]),
-            outcomes=tuple(about["outcomes"]),
-            kept_epoch=kept,
-            signals=signals,
-            signal_layers=tuple(about.get("signal_layers", ())),
-            signal_epochs=sampled,
-            measurements=about["measurements"],
-            task=about["task"],
-            recipe=None if about["recipe"] is None else Recipe.from_dict(about["recipe"]),
-            provenance=about["provenance"],
-            name=about["name"],
-        )
-        return Arm(run, losses, about["steps"])
 
     def keep(self, key: str, arm: Arm) -> None:
         """Write a finished trial; `UnwritableError` where the disk is full or can't be written."""

@@ -133,8 +133,9 @@ def conclusion(study: Study) -> str:
         gain = Comparison.from_dict(about["gain"])
         name = str(about.get("endpoint", "loss"))
         told += (
-            f" On fresh seeds that removes {words.percent(gain.gain)} of the {name}"
-            f" ({words.number(gain.before)} to {words.number(gain.after)}; 95 % interval of the effect"
+            (f" On fresh seeds that removes {words.percent(gain.gain)} of the {name}" if gain.has_share else "")
+            + (f" On fresh seeds that lowers the {name}" if not gain.has_share else "")
+            + f" ({words.number(gain.before)} to {words.number(gain.after)}; 95 % interval of the effect"
             f" {words.number(gain.low)} to {words.number(gain.high)}, {gain.pairs} pairs)."
         )
     if not about.get("improved"):
@@ -168,13 +169,13 @@ def detectable(study: Study) -> str:
     ]
     if not found:
         return ""
-    smallest = min(found, key=lambda made: made.detectable)
+    smallest = sorted(found, key=lambda made: made.detectable)[(len(found) - 1) // 2]
     standardized = study.task == "regression" and study.about.get("target_scale")
     share = smallest.detectable / smallest.before if smallest.before > 0 else float("nan")
     gain = words.number(smallest.detectable, 3)
     return (
         f"The smallest gain that would have been found in four of five such studies is {gain}"
-        f" ({words.percent(share)}) for the steadiest change; more seeds or rows find smaller ones."
+        f" ({words.percent(share)}) for half of the changes; more seeds or rows find smaller ones."
         + (" All this is in units of the standardized target." if standardized else "")
     )
 

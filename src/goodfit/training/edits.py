@@ -321,6 +321,10 @@ def _normalize(graph: Graph, name: str, values: np.ndarray, *, behind: bool) -> 
     return 1
 
 
+_NO_DISTANCES = ("crossentropy", "hinge", "focal", "poisson", "kl_divergence", "kldivergence", "dice", "tversky", "ctc")
+"""Losses of classes, counts and shares, by parts of their names."""
+
+
 def _standardize_target(recipe: Recipe, y: Any) -> Recipe:
     graph = Graph(dict(recipe.model))
     if y is None:
@@ -329,6 +333,9 @@ def _standardize_target(recipe: Recipe, y: Any) -> Recipe:
         return recipe
     if isinstance(y, (Mapping, list, tuple)) or len(graph.outputs()) != 1:
         raise InputError("the target can't be standardized: the model has several outputs.", "Scale them yourself.")
+    loss = str(recipe.loss.get("class_name") if isinstance(recipe.loss, Mapping) else recipe.loss).lower()
+    if any(word in loss for word in _NO_DISTANCES):
+        raise InputError(f"the target can't be standardized: {loss} is no distance.", "Standardize quantities only.")
     values = np.asarray(y, dtype=np.float64)
     if values.ndim > 1 and values.shape[-1] != 1:
         raise InputError(f"the target can't be standardized: it has shape {values.shape}.", "Scale it yourself.")

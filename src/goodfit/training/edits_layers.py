@@ -386,7 +386,15 @@ def _forget_shapes(model: Entry) -> None:
         if is_graph(entry):
             _forget_shapes(entry)
         else:
-            entry.pop("build_config", None)
+            _forget_shape(entry)
+
+
+def _forget_shape(entry: Entry) -> None:
+    """The same of one layer, and of those that it wraps."""
+    entry.pop("build_config", None)
+    for inner in (entry.get("config") or {}).values():
+        if isinstance(inner, dict) and "class_name" in inner and "build_config" in inner:
+            _forget_shape(inner)
 
 
 _OPERATIONS: dict[str, Callable[[Place, Any, bool], int]] = {

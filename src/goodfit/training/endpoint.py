@@ -180,8 +180,10 @@ def endpoint_of(
             )
         else:
             called = METRICS[name]
-            part = dataclasses.replace(next(iter(parts)), name=called)
-            made = Endpoint(called, _metric(name, part, names), (part,), names, called in NON_NEGATIVE)
+            (own,) = parts
+            part = dataclasses.replace(own, name=called)
+            signed = own.task == "binary" and "hinge" in own.name
+            made = Endpoint(called, _metric(name, part, names, signed), (part,), names, called in NON_NEGATIVE)
     try:
         values = made.losses(recipe, y, outputs)
     except Exception as problem:
@@ -319,18 +321,31 @@ def _one_hot(true: np.ndarray, shape: tuple[int, ...]) -> bool:
     return len(shape) > 0 and true.shape[1:] == shape and shape[-1] > 1
 
 
-def _metric(name: str, part: Output, names: Sequence[str]) -> PerRow:
-    """One of `METRICS` per row; of a row with a class for each of its places, the mean over these."""
+def _metric(name: str, part: Output, names: Sequence[str], signed: bool) -> PerRow:
+    """One of `METRICS` per row; of a row with a class for each of its places, the mean over these.
+
+    Args:
+        name: of the metric.
+        part: what the output predicts.
+        names: of the outputs.
+        signed: whether the labels are -1 and 1, told apart at 0, as with a hinge loss.
+    """
 
     def per_row(y: Any, outputs: Any) -> np.ndarray:
         (true,), (predicted,) = _listed(y, names), _listed(outputs, names)
         true, predicted = np.asarray(true), np.asarray(predicted, np.float64)
         rows = len(true)
+        if name in ("mse", "mae") and part.task == "multiclass" and not _one_hot(true, predicted.shape[1:]):
+            true = np.eye(part.classes)[true.reshape(predicted.shape[:-1]).astype(int)]
         if name in ("mse", "mae"):
             error = true.reshape(rows, -1).astype(np.float64) - predicted.reshape(rows, -1)
             return (error**2 if name == "mse" else np.abs(error)).mean(axis=1)
         if part.task == "regression":
             raise ValueError(f"{name} is for classes, one for each row")
+        if signed and name == "error_rate":
+            return ((predicted > 0) != (true.reshape(predicted.shape) > 0)).reshape(rows, -1).mean(axis=1)
+        if signed:
+            raise ValueError(f"{name} is for probabilities, and a hinge loss gives none")
         if predicted.ndim < 2:
             predicted = predicted[:, None]
         labels = true.argmax(axis=-1) if _one_hot(true, predicted.shape[1:]) else true.astype(int)

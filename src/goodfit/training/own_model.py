@@ -23,6 +23,8 @@ from goodfit.values._json import plain
 
 _GIVEN = 1e-6
 """Weights count as given where the chance that their initializer drew them is below this."""
+_OF_EVERY_LOSS = ("self", "name", "reduction", "dtype", "args", "kwargs")
+"""Arguments that Keras's own configuration of a loss holds."""
 _KERAS = {name: getattr(keras.Model, name) for name in ("compute_loss", "train_step")}
 """What a model may replace of how Keras trains."""
 
@@ -99,6 +101,7 @@ def read(
     if not model.compiled:
         raise InputError(f"the model {model.name!r} is not compiled.", "Compile it with optimizer and loss first.")
     code = _code(model)
+    _check_losses(model)
     config = _serialized(model, code)
     loss = keras_internals.compiled_with(model).get("loss")
     recipe = Recipe(
@@ -193,6 +196,12 @@ def _code(model: keras.Model) -> dict[str, Any]:
                 named = value if inspect.isfunction(value) else type(value)
                 found[keras.saving.get_registered_name(named)] = named
                 found[named.__name__] = named
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    for part in (model.optimizer, optimizer, getattr(optimizer, "_learning_rate", None)):
+        kind = type(part)
+        if part is not None and not kind.__module__.startswith(("keras.", "builtins", "jax", "goodfit.")):
+            found[keras.saving.get_registered_name(kind)] = kind
+            found[kind.__name__] = kind
     for loss in keras_internals.compile_arguments(model):
         if inspect.isfunction(loss) and not (loss.__module__ or "").startswith("keras."):
             found[loss.__name__] = loss
@@ -200,6 +209,20 @@ def _code(model: keras.Model) -> dict[str, Any]:
             found[keras.saving.get_registered_name(type(loss))] = type(loss)
             found[type(loss).__name__] = type(loss)
     return found
+
+
+def _check_losses(model: keras.Model) -> None:
+    """`InputError` for a loss of the user's own whose configuration does not tell what it was made with."""
+    for loss in keras_internals.compile_arguments(model):
+        kind = type(loss)
+        if not isinstance(loss, keras.losses.Loss) or kind.get_config is not keras.losses.Loss.get_config:
+            continue
+        taken = [name for name in inspect.signature(kind.__init__).parameters if name not in _OF_EVERY_LOSS]
+        if taken:
+            raise InputError(
+                f"the loss {kind.__name__} takes {', '.join(taken)}, which its get_config does not tell.",
+                "Give its class a get_config that returns these, or give the loss as a function.",
+            )
 
 
 def _serialized(model: keras.Model, code: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,8 +87,19 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """The share of the endpoint before the change that it removes; negative where it adds."""
-        return -self.effect / self.before if self.before > 0 else math.nan
+        """The share of the endpoint before the change that it removes; negative where it adds.
+
+        Where the endpoint is or comes below zero, the effect over the sum of both magnitudes.
+        """
+        if self.before > 0 and self.after >= 0:
+            return -self.effect / self.before
+        whole = abs(self.before) + abs(self.after)
+        return -self.effect / whole if whole > 0 else math.nan
+
+    @property
+    def has_share(self) -> bool:
+        """Whether the gain is a share of the endpoint: whether that has a floor at zero, as far as is seen."""
+        return self.before > 0 and self.after >= 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: numbers that are none stand as text."""
