@@ -180,7 +180,7 @@ def endpoint_of(
             )
         else:
             called = METRICS[name]
-            (own,) = parts
+            own = next(iter(parts))
             part = dataclasses.replace(own, name=called)
             signed = own.task == "binary" and "hinge" in own.name
             made = Endpoint(called, _metric(name, part, names, signed), (part,), names, called in NON_NEGATIVE)
