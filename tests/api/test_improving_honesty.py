@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import goodfit
-from goodfit.api.fingerprints import told_of
 from goodfit.api.improving_function import source_of
 from goodfit.errors import InputError
+from goodfit.values._told import told_of
 
 L = keras.layers
 RNG = np.random.default_rng(0)

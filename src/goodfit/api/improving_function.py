@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit import checks
-from goodfit.api.fingerprints import told_of
 from goodfit.api.proving import Place
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Arm, Budget, Trials, propose, search
 from goodfit.improvement.propose import in_batches
 from goodfit.values import Change, Diagnosis, Recipe, Report, Run
 from goodfit.values._json import content_hash, plain
+from goodfit.values._told import told_of
 
 if TYPE_CHECKING:
     from goodfit.api.improving import ModelStudy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import marshal
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +18,8 @@ from goodfit.errors import InputError
 from goodfit.training import keras_internals, own_classes, pretrained_networks
 from goodfit.training.recipes import build, derive_seed, serialize
 from goodfit.values import EarlyStopping, Plateau, Recipe
-from goodfit.values._json import plain
+from goodfit.values._json import content_hash, plain
+from goodfit.values._told import told_of
 
 _GIVEN = 1e-6
 """Weights count as given where the chance that their initializer drew them is below this."""
@@ -363,16 +363,5 @@ def _drawn(values: list[np.ndarray], others: list[np.ndarray]) -> bool:
 
 
 def _fingerprint(code: Mapping[str, Any]) -> str:
-    """A hash of classes and functions, as far as their code tells."""
-    digest = hashlib.sha256()
-    for name in sorted(code):
-        thing = code[name]
-        digest.update(name.encode())
-        try:
-            digest.update(inspect.getsource(thing).encode())
-        except (OSError, TypeError):
-            if hasattr(thing, "__code__"):
-                digest.update(marshal.dumps(thing.__code__))
-        for cell in getattr(thing, "__closure__", None) or ():
-            digest.update(repr(cell.cell_contents)[:1000].encode())
-    return digest.hexdigest()[:16]
+    """A hash of classes and functions, and of what functions are bound to."""
+    return content_hash([[name, told_of(code[name])] for name in sorted(code)])
