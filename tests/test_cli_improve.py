@@ -59,6 +59,14 @@ def test_a_changed_table_is_refused(run, tmp_path):
     assert not (tmp_path / "o.trials").exists()
 
 
+def test_the_run_itself_is_never_replaced(run):
+    before = sorted(file.name for file in run.iterdir())
+    result = CliRunner().invoke(app, ["improve", str(run), "--out", str(run), "--overwrite"])
+    assert result.exit_code == 2
+    assert "is the run itself" in result.output
+    assert sorted(file.name for file in run.iterdir()) == before
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     done = CliRunner().invoke(app, ["improve", str(tmp_path)])
     assert done.exit_code == 2

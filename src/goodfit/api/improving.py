@@ -58,7 +58,8 @@ class ModelStudy(Study):
 
     @functools.cached_property
     def best_model(self) -> Any:
-        """The kept Keras model, compiled, with the weights of its best seed; targets are in their own units."""
+        """The kept Keras model with the weights of its best seed, compiled without metrics; targets are in their own
+        units."""
         if self.get_model is None:
             raise InputError("this study has no model at hand.", "Load model.keras from its folder.")
         return self.get_model()

@@ -73,6 +73,8 @@ def improve_run(
     recipe = recipe_of(saved, run)
     predictor = Predictor.load(run, saved.about)
     folder = Path(out) if out is not None else Path(run).with_name(f"{Path(run).name}-improved")
+    if folder.resolve() == Path(run).resolve():
+        raise InputError(f"{folder} is the run itself, which would be lost.", "Give another folder.")
     store.check_new_folder(folder, overwrite)
     x, y, (train, validation, test) = rows_of(saved, run, predictor, table)
     held = np.concatenate([train, validation])
@@ -95,6 +97,7 @@ def improve_run(
         made = study_of(proof, ladder, members, (x[test], y[test]) if len(test) else None, folder.name)
         looks = int(saved.run.provenance.get("test_looks", 0)) + made.about["test_looks"]
         whole = {**saved.about, **{k: v for k, v in made.about.items() if k not in ("task", "target", "notes")}}
+        whole["notes"] = [*(saved.about.get("notes") or ()), *made.about["notes"]]
         if "pictures" in whole:  # the mistakes were those of the network before
             whole["pictures"] = {"examples": whole["pictures"]["examples"]}
         study = TableStudy(
