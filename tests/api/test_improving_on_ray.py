@@ -121,7 +121,7 @@ def test_what_fails_there_fails_as_it_does_here():
 
     given = {"epochs": 3, "seeds": 2, "rounds": 1, "changes": ("wider-layers",)}
     here, there = goodfit.improve(model(), x, y, **given), goodfit.improve(model(), x, y, on="ray", **given)
-    assert [name for name, _ in here.refused] == ["wider-layers"]
+    assert [name for name, _ in here.refused] == ["wider-layers ×2"]
     assert here.refused == there.refused
     equal(here, there)
 
