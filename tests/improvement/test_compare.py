@@ -115,7 +115,7 @@ def test_losses_that_are_not_finite_count_as_the_worst():
     good = np.ones((4, 3))
     bad = np.array([[1.0, 1, 1], [np.inf, np.inf, np.inf], [1e9, 1e9, 1e9], [1, np.inf, 1]])
     made = compare(arm(bad), arm(good), "seeds", worst=10.0)
-    assert made.before == pytest.approx((1 + 10 + 10 + 10) / 4)
+    assert made.before == pytest.approx((1 + 16 + 16 + 16) / 4)  # six powers of ten beyond at most
     assert made.after == 1.0
     assert compare(arm(bad), arm(bad), "splits", worst=10.0).p == 1.0
 
@@ -206,3 +206,12 @@ def test_joined_seeds_of_unequal_length():
     assert whole.run.curves["loss"].shape == (3, 5)
     assert np.isnan(whole.run.curves["loss"][0, 3:]).all()
     assert (whole.steps, whole.losses.shape) == (14, (3, 4))
+
+
+def test_what_went_far_astray_in_both_arms_still_tells_them_apart():
+    rng = np.random.default_rng(0)
+    bad, less = (arm(factor * np.exp(0.1 * rng.normal(size=(8, 3)))) for factor in (4e4, 4e2))
+    made = compare(bad, less, "seeds", worst=10.0, offset=1.0)
+    assert made.before == pytest.approx(10 * (1 + 0.1 * np.log10(4e3)), rel=1e-2)
+    assert made.after == pytest.approx(10 * (1 + 0.1 * np.log10(4e1)), rel=1e-2)
+    assert holm([made], [1.0], total=20.0)[0].better

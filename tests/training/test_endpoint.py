@@ -80,6 +80,30 @@ def test_the_loss_is_that_of_keras(name):
     assert losses.mean() == pytest.approx(told[0] if isinstance(told, list) else told, rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", [LOGITS, BINARY_LOGITS])
+def test_how_far_off_a_confident_mistake_is_shows_in_logits(loss):
+    model, y = (one(L.Dense(3), loss=loss), CLASS) if loss is LOGITS else (one(L.Dense(1), loss=loss), LABEL)
+    model.set_weights([100 * w for w in model.get_weights()])
+    _, losses, own = made(model, y)
+    told = model.evaluate(X, y, batch_size=ROWS, verbose=0)
+    assert told > 17  # more than of a probability clipped at 1e-7
+    assert losses.mean() == pytest.approx(told, rel=1e-5)
+
+
+def test_a_loss_of_probabilities_judges_logits_of_a_changed_loss():
+    model = one(L.Dense(3), loss="sparse_categorical_crossentropy")
+    endpoint, _, own = made(one(L.Dense(3, "softmax"), loss="sparse_categorical_crossentropy"), CLASS)
+    logits = np.asarray(model(X, training=False))
+    recipe = own.recipe.replace(loss=keras.losses.serialize(LOGITS))
+    expected = keras.ops.convert_to_numpy(keras.losses.sparse_categorical_crossentropy(CLASS, logits, from_logits=True))
+    assert endpoint.losses(recipe, CLASS, logits) == pytest.approx(expected, rel=1e-5)
+    squares, _, _ = made(one(L.Dense(1, "sigmoid"), loss="mse"), LABEL)
+    one_logit = logits[:, :1]
+    recipe = own.recipe.replace(loss=keras.losses.serialize(BINARY_LOGITS))
+    expected = (1 / (1 + np.exp(-one_logit[:, 0])) - LABEL) ** 2
+    assert squares.losses(recipe, LABEL, one_logit) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "only one that counts"])
 def test_chance_has_the_form_of_what_the_model_predicts(name):
     make, y = MODELS[name]

@@ -21,8 +21,12 @@ LEVEL = 0.05
 POWER = 0.8
 """Of the smallest detectable gain: the customary value (Cohen 1988)."""
 WORST = 10.0
-"""A loss over this many times chance, or none that is finite, counts as this many times chance: how far a training went
-astray says nothing of a change that keeps it from going astray. The same multiple marks a run as diverged."""
+"""A loss over this many times chance counts as little more than this many times chance: how far a training went astray
+says little of a change that keeps it from going astray. The same multiple marks a run as diverged."""
+TAIL, DECADES = 0.1, 6.0
+"""What a loss over the worst one counts as: the worst, and this share of it for each power of ten beyond, up to so many
+of them (and so where it is not finite). So two faults at once, each of which leads that far astray by itself, can be
+mended one after the other."""
 _SWEEPS = 20
 """Of the additive fit of seeds and rows, where rows judge some of the seeds: it has converged long before."""
 
@@ -123,8 +127,8 @@ def compare(
         after: the other, judged on the same rows.
         design: what varies from pair to pair.
         endpoint: what it is called.
-        worst: a larger mean loss of a seed, or one that is not finite, counts as this; where it is infinite, one that
-            is not finite counts as `WORST` times the largest of both arms.
+        worst: a larger mean loss of a seed, or one that is not finite, counts as little more (see `TAIL`); where it is
+            infinite, one that is not finite counts as `WORST` times the largest of both arms.
         offset: of the logarithm, in the endpoint's unit, above zero; `None` compares plain differences.
         level: of the test in which the smallest detectable gain is to be found.
         as_if: times as many seeds, all that was seen being as it is: what more of them would tell.
@@ -143,8 +147,8 @@ def compare(
     scale = _Scale(offset)
     both = ~np.isnan(before.losses[:count]) & ~np.isnan(after.losses[:count])
     judged = [np.where(both, arm.losses[:count], np.nan) for arm in (before, after)]
-    flat = worst if math.isfinite(worst) else _largest(np.concatenate(judged))  # one for both: no arm gains by it
-    (old, old_rows), (new, new_rows) = (scale.taken(_bounded(losses, worst, flat)) for losses in judged)
+    most = worst * (1 + TAIL * DECADES) if math.isfinite(worst) else _largest(np.concatenate(judged))  # of both arms
+    (old, old_rows), (new, new_rows) = (scale.taken(_bounded(losses, worst, most)) for losses in judged)
     variance, freedom = _variance(new_rows - old_rows, new - old, design, as_if)
     effect, error = float((new - old).mean()), math.sqrt(variance)
     reach = _quantile(0.975, freedom) * error
@@ -227,16 +231,24 @@ def holm(
     ]
 
 
-def _bounded(losses: np.ndarray, worst: float, flat: float) -> np.ndarray:
-    """Losses of which no seed's mean is above `worst`, or else `flat`; rows of a seed are scaled together."""
+def _bounded(losses: np.ndarray, worst: float, most: float) -> np.ndarray:
+    """Losses of which no seed's mean is far above `worst`, and none above `most`; rows of a seed are scaled together.
+
+    Example:
+        >>> _bounded(np.array([[2.0], [1e3], [np.inf]]), 10.0, 16.0).ravel().tolist()
+        [2.0, 12.0, 16.0]
+    """
     losses = np.asarray(losses, dtype=np.float64)
     judged = ~np.isnan(losses) | np.isinf(losses)
     with np.errstate(invalid="ignore", over="ignore"):
         means = np.array([row[on].mean() if on.any() else np.nan for row, on in zip(losses, judged, strict=True)])
     out = losses.copy()
     for seed, mean in enumerate(means):
-        if not np.isfinite(mean) or mean > worst:
-            out[seed] = np.where(judged[seed], flat if not np.isfinite(mean) else losses[seed] * (flat / mean), np.nan)
+        if not np.isfinite(mean):
+            out[seed] = np.where(judged[seed], most, np.nan)
+        elif mean > worst:
+            counts = min(worst * (1 + TAIL * math.log10(mean / worst)), most)
+            out[seed] = np.where(judged[seed], losses[seed] * (counts / mean), np.nan)
     return out
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +84,8 @@ class Endpoint:
         outputs: what the model predicts, in the order of its outputs.
         names: of the outputs, by which targets, losses and weights may be given.
         non_negative: whether a row's loss is known never to be below zero: then ratios of losses have a meaning.
+        of_logits: the same of logits: the losses that take them, in the order of the outputs, `None` where an output
+            gives probabilities -> a function as `per_row`. Probabilities lose how far off a confident mistake is.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Endpoint:
     outputs: tuple[Output, ...]
     names: tuple[str, ...] = ()
     non_negative: bool = False
+    of_logits: Callable[[Sequence[Any]], PerRow] | None = None
 
     @property
     def task(self) -> Task:
@@ -104,16 +109,22 @@ class Endpoint:
         """The endpoint on each row.
 
         Args:
-            recipe: whose outputs they are: where its loss takes logits, they are made probabilities first.
+            recipe: whose outputs they are; where its loss takes logits, they are logits.
             y: targets.
             outputs: what a model predicts for the same rows.
 
         Returns:
             shape (rows,), float64; `inf` where it is not finite.
         """
-        outputs = _as_probabilities(outputs, recipe.loss, self.names)
+        of_each = _loss_of_each(recipe.loss, len(_listed(outputs, self.names)), self.names)
+        takers = [loss if _from_logits(loss) else None for loss in of_each]
+        per_row = self.per_row
+        if self.of_logits is not None and any(takers):
+            per_row = self.of_logits(takers)
+        elif any(takers):
+            outputs = _as_probabilities(outputs, takers, self.names)
         with np.errstate(all="ignore"):
-            values = np.asarray(self.per_row(y, outputs), dtype=np.float64)
+            values = np.asarray(per_row(y, outputs), dtype=np.float64)
         return np.where(np.isfinite(values), values, np.inf)
 
     def constant(self, y: Any, rows: int = 1) -> Any:
@@ -166,7 +177,8 @@ def endpoint_of(
                 )
             judged = [one for one, loss in zip(parts, of_each, strict=True) if loss is not None]
             bounded = all(one.name in NON_NEGATIVE for one in judged) and min(weights) >= 0
-            made = Endpoint(called, _sum_of_losses(of_each, weights, names), parts, names, bounded)
+            of_logits = functools.partial(_sum_of_losses, of_each, weights, names)
+            made = Endpoint(called, of_logits([None] * len(of_each)), parts, names, bounded, of_logits)
         elif name not in METRICS:
             raise InputError(
                 f"the metric is {metric!r}.",
@@ -256,15 +268,10 @@ def _from_logits(loss: Any) -> bool:
     )
 
 
-def _as_probabilities(outputs: Any, loss: Any, names: Sequence[str]) -> Any:
-    """The outputs, with probabilities in place of logits."""
+def _as_probabilities(outputs: Any, takers: Sequence[Any], names: Sequence[str]) -> Any:
+    """The outputs, with probabilities in place of the logits that some losses take."""
     listed = _listed(outputs, names)
-    of_each = _loss_of_each(loss, len(listed), names)
-    if not any(map(_from_logits, of_each)):
-        return outputs
-    made = [
-        _probabilities(out, _name(one)) if _from_logits(one) else out for out, one in zip(listed, of_each, strict=True)
-    ]
+    made = [out if loss is None else _probabilities(out, _name(loss)) for out, loss in zip(listed, takers, strict=True)]
     if isinstance(outputs, Mapping):
         return dict(zip(names, made, strict=True))
     return made if isinstance(outputs, (list, tuple)) else made[0]
@@ -279,9 +286,11 @@ def _probabilities(outputs: Any, loss: str) -> np.ndarray:
         return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-def _sum_of_losses(losses: Sequence[Any], weights: Sequence[float], names: Sequence[str]) -> PerRow:
-    """The losses of all outputs per row, each times its weight."""
-    parts = [None if loss is None else _plain_loss(loss) for loss in losses]
+def _sum_of_losses(
+    losses: Sequence[Any], weights: Sequence[float], names: Sequence[str], takers: Sequence[Any]
+) -> PerRow:
+    """The losses of all outputs per row, each times its weight; of logits where `takers` has a loss that takes them."""
+    parts = [None if loss is None else _plain_loss(loss, taker) for loss, taker in zip(losses, takers, strict=True)]
 
     def total(y: Any, outputs: Any) -> np.ndarray:
         true, predicted = _listed(y, names), _listed(outputs, names)
@@ -293,27 +302,45 @@ def _sum_of_losses(losses: Sequence[Any], weights: Sequence[float], names: Seque
     return total
 
 
-def _plain_loss(loss: Any) -> PerRow:
-    """A Keras loss per row, without label smoothing, of probabilities; its weight in the whole where it has one."""
+def _plain_loss(loss: Any, taker: Any) -> PerRow:
+    """A Keras loss per row, without label smoothing; its weight in the whole where it has one.
+
+    Args:
+        loss: the loss.
+        taker: the loss that takes the outputs as logits; `None` where they are what `loss` takes without such.
+    """
+    logits = taker is not None and _takes_logits(loss)
     if isinstance(loss, Mapping):
         config: Any = copy.deepcopy(dict(loss))
         if isinstance(config.get("config"), dict):
             fields = config["config"]
-            fields |= {"reduction": None} if "reduction" in fields else {}
-            fields |= {name: off for name, off in (("label_smoothing", 0.0), ("from_logits", False)) if name in fields}
+            changed = {"reduction": None, "label_smoothing": 0.0, "from_logits": logits}
+            fields |= {name: value for name, value in changed.items() if name in fields}
         made: Any = loss_of(config)
     else:
         made = loss_of(loss)
         made = keras.losses.get(made) if isinstance(made, str) else made
+        made = functools.partial(made, from_logits=True) if logits else made
 
     def one(y: Any, outputs: Any) -> np.ndarray:
         true, predicted = np.asarray(y), np.asarray(outputs, dtype=np.float32)
+        if taker is not None and not logits:
+            predicted = _probabilities(predicted, _name(taker)).astype(np.float32)
         if true.ndim == predicted.ndim - 1 and predicted.shape[-1] == 1:
             true = true[..., None]
         values = np.asarray(made(true, predicted), np.float64)
         return values.reshape(len(true), -1).mean(axis=1)
 
     return one
+
+
+def _takes_logits(loss: Any) -> bool:
+    """Whether a loss can be told that it is given logits."""
+    if isinstance(loss, Mapping):
+        return isinstance(loss.get("config"), dict) and "from_logits" in loss["config"]
+    made: Any = loss_of(loss)
+    made = keras.losses.get(made) if isinstance(made, str) else made
+    return inspect.isfunction(made) and "from_logits" in inspect.signature(made).parameters
 
 
 def _one_hot(true: np.ndarray, shape: tuple[int, ...]) -> bool:
