@@ -187,6 +187,12 @@ def test_load(folder: Any) -> None:
     ("arguments", "says"),
     [
         *(({"seeds": seeds}, "nothing can be told apart") for seeds in (1, "a", [1, 2, 3], 2.5)),
+        ({"model": "m.keras"}, "a path was given, 'm.keras', and no model"),
+        ({"model": keras.Sequential}, "the class Sequential was given"),
+        ({"model": None}, "NoneType is no Keras model"),
+        ({"settings": [1]}, r"settings is \[1\]"),
+        ({"changes": "wider ×-1"}, "no change is called 'wider ×-1'"),
+        ({"changes": "add-dropout ×2"}, "no change is called 'add-dropout ×2'"),
         ({"seed": -1}, "seed is -1"),
         ({"rounds": 0}, "rounds is 0"),
         ({"out": 3}, "out is 3"),
@@ -220,3 +226,18 @@ def test_one_change_may_be_given_by_its_name_alone() -> None:
         network(), np.vstack([X, X]), np.vstack([Y, Y]), epochs=2, seeds=2, rounds=1, changes="wider"
     )
     assert [trial.change.name for trial in study.trials[1:] if trial.change] == ["wider-layers"]
+
+
+def test_changes_may_be_given_as_a_ladder_tells_them() -> None:
+    def train(momentum: float, nesterov: bool, seed: int) -> dict[str, list[float]]:
+        return {"val_loss": [1.0 + momentum + nesterov + 0.01 * seed]}
+
+    asked = ["less-momentum ×0.333", "nesterov-true", "more-momentum"]
+    study = goodfit.improve(train, settings={"momentum": 0.3, "nesterov": False}, seeds=2, rounds=1, changes=asked)
+    assert [trial.change.label for trial in study.trials[1:] if trial.change] == [*asked[:2], "more-momentum ×3"]
+    study = goodfit.improve(
+        network(), np.vstack([X, X]), np.vstack([Y, Y]), epochs=2, seeds=2, rounds=1, changes=["raise-learning-rate x3"]
+    )
+    assert [trial.change.edits for trial in study.trials[1:] if trial.change] == [
+        {"optimizer.learning_rate": {"times": 3.0}}
+    ]

@@ -84,7 +84,7 @@ def test_the_loss_is_that_of_keras(name):
 def test_how_far_off_a_confident_mistake_is_shows_in_logits(loss):
     model, y = (one(L.Dense(3), loss=loss), CLASS) if loss is LOGITS else (one(L.Dense(1), loss=loss), LABEL)
     model.set_weights([100 * w for w in model.get_weights()])
-    _, losses, own = made(model, y)
+    _, losses, _ = made(model, y)
     told = model.evaluate(X, y, batch_size=ROWS, verbose=0)
     assert told > 17  # more than of a probability clipped at 1e-7
     assert losses.mean() == pytest.approx(told, rel=1e-5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +32,9 @@ ZERO_BIASES = Change(
 """Allowed by a model only whose biases start elsewhere."""
 
 
+_FACTORS = (3.0, 1 / 3)
+"""A setting that is a number is tried three times as large and as small: about half a decade, the customary first
+grid."""
 _NAMED = {
     "activation": remedies.activation,
     "initialization": remedies.initializer,
@@ -88,11 +93,44 @@ def rescuing() -> tuple[Change, ...]:
     )
 
 
-def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, ...] | None, int | None]:
+def of_settings(settings: Mapping[str, Any] | None) -> list[Change]:
+    """What may be tried of a training function's settings: every number larger and smaller, every switch turned.
+
+    Example:
+        >>> [change.label for change in of_settings({"momentum": 0.3, "nesterov": False, "loss": "mse"})]
+        ['more-momentum ×3', 'less-momentum ×0.333', 'nesterov-true']
+    """
+    made = []
+    for name, value in (settings or {}).items():
+        if isinstance(value, bool):
+            made.append(_setting(f"{name}-{not value}".lower(), name, not value, f"Set {name} to {not value}."))
+        elif isinstance(value, (int, float)) and value and math.isfinite(value):
+            for factor in _FACTORS:
+                word = "more" if factor > 1 else "less"
+                made.append(_setting(f"{word}-{name}", name, {"times": factor}, f"Multiply {name} by {factor:.3g}."))
+    return made
+
+
+def _setting(slug: str, name: str, value: Any, describe: str) -> Change:
+    return Change(slug.replace("_", "-"), {f"settings.{name}": value}, "Tried whatever the curves say.", describe)
+
+
+def chosen(
+    changes: Sequence[Change | str] | int | None, own: Sequence[Change] = ()
+) -> tuple[tuple[Change, ...] | None, int | None]:
     """The changes to try, where they were listed, and how many at most.
+
+    Args:
+        changes: how many, or their names, also as a ladder tells them (`raise-learning-rate ×3`), or changes.
+        own: those that a training function's settings allow, which have names as well.
 
     Raises:
         InputError: an unknown name.
+
+    Example:
+        >>> listed, _ = chosen(["raise-learning-rate ×3", "wider"])
+        >>> [change.label for change in listed]
+        ['raise-learning-rate ×3', 'wider-layers ×2']
     """
     if isinstance(changes, (str, Change)):
         changes = [changes]
@@ -106,25 +144,44 @@ def chosen(changes: Sequence[Change | str] | int | None) -> tuple[tuple[Change, 
     known |= {make().name: make for make in known.values()}
     known[ZERO_BIASES.name] = lambda: ZERO_BIASES
     known |= techniques()
+    mine = {name: change for change in own for name in (change.name, change.label)}
     listed = []
     for one in changes:
         if isinstance(one, Change):
             listed.append(one)
         elif not isinstance(one, str):
             raise InputError(f"one of the changes is {one!r}.", "Give names, such as 'add-dropout', or Change objects.")
+        elif one in mine:
+            listed.append(mine[one])
         elif one in known:
             listed.append(known[one]())
+        elif (scaled := _scaled(one, known)) is not None:
+            listed.append(scaled)
         elif (kind := one.rpartition("-")[2]) in _NAMED and one != kind:
             listed.append(_NAMED[kind](one.removesuffix(f"-{kind}").replace("-", "_")))
         else:
-            near = difflib.get_close_matches(str(one), known, n=1, cutoff=0.6)
+            names = sorted({*known, *(change.name for change in own)})
+            near = difflib.get_close_matches(str(one), names, n=1, cutoff=0.6)
             raise InputError(
                 f"no change is called {one!r}.",
-                f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}.",
+                f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names)}.",
             )
     if not listed:
         raise InputError("no change is to be tried.", "Name some, or leave changes out.")
     return tuple(listed), None
+
+
+def _scaled(name: str, known: Mapping[str, Callable[..., Change]]) -> Change | None:
+    """A change by a name with a factor, `raise-learning-rate ×3` (or `x3`); `None` where it is none."""
+    called, _, factor = name.replace("×", " x").rpartition(" x")
+    make = known.get(called.strip())
+    if make is None or "times" not in inspect.signature(make).parameters:
+        return None
+    try:
+        times = float(factor)
+    except ValueError:
+        return None
+    return make(times=times) if 0 < times < math.inf else None
 
 
 def check_rows(changes: Sequence[Change], auxiliary: bool) -> None:

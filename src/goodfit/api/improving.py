@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit import arguments
-from goodfit.api.changes import chosen
+from goodfit.api.changes import chosen, of_settings
 from goodfit.api.fingerprints import fingerprint
 from goodfit.api.pretraining_rows import named_rows, rows_beside
 from goodfit.api.proving import LEAST_ROWS, Place, Proof, check_place
@@ -176,7 +176,11 @@ def improve(
     check_place(on)
     seeds = arguments.whole("seeds", seeds, 2, remedy="Give at least 2, or nothing can be told apart; 8 is usual.")
     seed, rounds = arguments.whole("seed", seed, 0), arguments.whole("rounds", rounds)
-    limits, (listed, most) = Budget.of(budget), chosen(changes)
+    _check_model(model)
+    if not isinstance(settings, Mapping | None):
+        raise InputError(f"settings is {settings!r}.", 'Give a dict, such as {"learning_rate": 1e-3}.')
+    limits = Budget.of(budget)
+    listed, most = chosen(changes, () if hasattr(model, "compiled") else of_settings(settings))
     parent = arguments.folder("out", out)
     named = arguments.folder_name(name) or "study"
     folder = None if parent is None else parent / named
@@ -191,8 +195,6 @@ def improve(
             "Leave settings out: the changes edit the model's optimizer, batch size and epochs themselves.",
         )
     if not hasattr(model, "compiled"):
-        from goodfit.api.improving_function import improve_function
-
         beside = {
             "x": x, "y": y, "validation_data": validation_data, "test_data": test_data, "unlabeled": unlabeled,
             "auxiliary": auxiliary, "epochs": epochs, "early_stopping": early_stopping,
@@ -205,6 +207,8 @@ def improve(
                 f"a training function trains and validates by itself: {', '.join(given)} would have no part in it.",
                 "Put what it takes into settings; it is judged by its val_loss.",
             )
+        from goodfit.api.improving_function import improve_function
+
         return improve_function(
             model, dict(settings or {}), members, limits, listed, most, rounds, folder, overwrite, report, on
         )
@@ -235,6 +239,19 @@ def improve(
             study = dataclasses.replace(study, folder=str(folder), name=folder.name)
             study.save(folder, overwrite=overwrite)
     return study
+
+
+def _check_model(model: Any) -> None:
+    """`InputError` for what is neither a model nor a function."""
+    if isinstance(model, (str, Path)):
+        raise InputError(
+            f"a path was given, {str(model)!r}, and no model.",
+            "Load a model with keras.saving.load_model; a run that goodfit saved is improved by `goodfit improve RUN`.",
+        )
+    if isinstance(model, type):
+        raise InputError(f"the class {model.__name__} was given, and no model.", "Make one of it, and compile it.")
+    if not hasattr(model, "compiled") and not callable(model):
+        raise InputError(f"{type(model).__name__} is no Keras model.", "Give a compiled Keras model, or a function.")
 
 
 def study_of(proof: Proof, ladder: Ladder, members: Sequence[int], test_data: Any, name: str) -> ModelStudy:

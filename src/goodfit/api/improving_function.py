@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goodfit import checks
+from goodfit.api.changes import of_settings
 from goodfit.api.proving import Place
 from goodfit.errors import InputError, Interrupted
 from goodfit.improvement import Arm, Budget, Trials, propose, search
@@ -33,8 +33,6 @@ _FINDINGS = {
     "batch_size": ("batch_size",),
 }
 """Recipe fields that findings' changes edit, and what settings of a training function are usually called."""
-_FACTORS = (3.0, 1 / 3)
-"""A number is tried three times as large and as small: about half a decade, the customary first grid."""
 
 
 def improve_function(
@@ -69,8 +67,6 @@ def improve_function(
     """
     from goodfit.api.improving import ModelStudy
 
-    if not callable(train):
-        raise InputError(f"{type(train).__name__} is no Keras model.", "Give a compiled Keras model, or a function.")
     try:
         settings = plain(settings)
     except TypeError as problem:
@@ -257,24 +253,14 @@ def _proposed(
                 asked.append(change)
         findings.append(dataclasses.replace(finding, changes=tuple(asked)))
     allowed = dataclasses.replace(diagnosis, findings=tuple(findings))
-    others = []
-    for name, value in settings.items():
-        if isinstance(value, bool):
-            others.append(_change(f"{name}-{not value}".lower(), name, not value, f"Set {name} to {not value}."))
-        elif isinstance(value, (int, float)) and value and math.isfinite(value):
-            for factor in _FACTORS:
-                word = "more" if factor > 1 else "less"
-                others.append(_change(f"{word}-{name}", name, {"times": factor}, f"Multiply {name} by {factor:.3g}."))
-    return in_batches(allowed, propose(allowed, others, again=again, tried=useless, unasked=None)[:most], again=again)
+    return in_batches(
+        allowed, propose(allowed, of_settings(settings), again=again, tried=useless, unasked=None)[:most], again=again
+    )
 
 
 def _setting(path: str, settings: Mapping[str, Any]) -> str:
     """The setting that an edit's path means."""
     return next((name for name in _FINDINGS.get(path, ()) if name in settings), path.removeprefix("settings."))
-
-
-def _change(slug: str, name: str, value: Any, describe: str) -> Change:
-    return Change(slug.replace("_", "-"), {f"settings.{name}": value}, "Tried whatever the curves say.", describe)
 
 
 def source_of(function: Callable[..., Any]) -> str:

@@ -181,8 +181,8 @@ class Proof:
             return []
         told = f"{found:.4g}" if np.isfinite(found) else "not finite"
         return [
-            f"The baseline's {self.endpoint.name} is {told}. In comparisons a loss counts as little more than {WORST:g} "
-            f"times that of predicting the mean or the prior ({most:.4g}), however far above that it is."
+            f"The baseline's {self.endpoint.name} is {told}. In comparisons a loss counts as little more than "
+            f"{WORST:g} times that of predicting the mean or the prior ({most:.4g}), however far above that it is."
         ]
 
     def _fitting_rows(self, seed: int) -> tuple[Any, Any]:
