@@ -12,7 +12,7 @@ import jax
 import keras
 import numpy as np
 
-from goodfit.training import keras_internals, loops, preflight, preflight_setup
+from goodfit.training import keras_internals, loops, preflight, preflight_batches, preflight_setup
 from goodfit.training.identity_batches import IdentityBatches
 from goodfit.training.keras_internals import Rows
 from goodfit.training.signals import Sampler, sampler
@@ -124,6 +124,8 @@ def fit(
             model, x, y, sample_weight=sample_weight, class_weight=class_weight, validation_data=validation_data
         )
         found += preflight_setup.check_arguments(model, arguments)
+        arguments["x"] = preflight_batches.watched(model, x)
+        arguments["validation_data"] = preflight_batches.watched(model, validation_data, "the validation's generator")
     reason = keras_internals.unsupported(model) or _unusual(model, arguments)
     if not reason:
         prepared = _prepare(model, arguments, chunk)

@@ -101,15 +101,27 @@ def check_apart(model: keras.Model, name: str, x: Any, y: Any) -> None:
 
     Args:
         model: compiled.
-        name: what to call them, such as `"test"`.
+        name: what to call them, such as `"test"`, or `""`.
         x: inputs.
         y: targets.
     """
-    _check_shape(model, f"{name} x", x)
-    for part, values in ((f"{name} x", x), (f"{name} y", y)):
-        for one, array, columns in _arrays(part, values):
-            _check_values(model, one, array, columns)
-    check_targets(heads_of(model, x), f"{name} y", y)
+    inputs, targets = f"{name} x".lstrip(), f"{name} y".lstrip()
+    _check_shape(model, inputs, x)
+    check_values(model, inputs, x)
+    check_values(model, targets, y)
+    check_targets(heads_of(model, x), targets, y)
+
+
+def check_values(model: keras.Model, name: str, data: Any) -> None:
+    """`InputError` where arrays hold what is not finite, or no numbers.
+
+    Args:
+        model: that is to take them.
+        name: what to call them.
+        data: an array, or a structure of them; `None` where there are none.
+    """
+    for one, array, columns in _arrays(name, data):
+        _check_values(model, one, array, columns)
 
 
 def check_model(model: Any) -> None:
