@@ -56,19 +56,24 @@ def check(run, loss=LOSS, val=VAL, axis=None):
         table("Epoch;TrainLoss;valid loss", sep=";").replace(".", ","),
         "# a comment\n\n" + table(),
         table().replace("\n", "\r\n"),
-        table("epoch,loss,val_loss", [(i + 1, a, b) for i, a, b in ROWS]),
         table('"epoch","loss","val_loss"', [(i, f'"{a}"', f'"{b}"') for i, a, b in ROWS]),
         table("epoch,loss,val_loss", [(i, *(f'"{v}"'.replace(".", ",") for v in row)) for i, *row in ROWS]),
         table("epoch,loss,val_loss,", [(*row, "") for row in ROWS]),
         table("epoch,loss,val_loss,note", [(*row, "fine") for row in ROWS]),
     ],
-    ids=["csv", "semicolons", "tabs", "spaces", "bars", "decimal-comma", "comment", "crlf", "from-1", "quotes",
+    ids=["csv", "semicolons", "tabs", "spaces", "bars", "decimal-comma", "comment", "crlf", "quotes",
          "quoted-commas", "trailing", "words"],
 )  # fmt: skip
 def test_delimited(write, text):
     (run,) = read(write(text))
     check(run)
     assert run.name == "log"
+
+
+@pytest.mark.parametrize("first", [0, 1, 31])
+def test_epochs_are_counted_as_the_log_counts_them(write, first):
+    (run,) = read(write(table("epoch,loss,val_loss", [(i + first, a, b) for i, a, b in ROWS])))
+    check(run, axis=list(range(first, first + len(ROWS))))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])

@@ -123,8 +123,6 @@ def _merged(
     counter: np.ndarray, curves: Curves, unit: Literal["epoch", "step"], step: np.ndarray | None, notes: list[str]
 ) -> _Segment:
     """Rows of the same epoch as one, where they complete each other; else a log per step, or the later row."""
-    if unit == "epoch" and counter[0] == 1.0 and (counter == np.round(counter)).all():
-        counter = counter - 1.0  # Keras counts from 0
     values, place, count = np.unique(counter, return_inverse=True, return_counts=True)
     if len(values) == len(counter):
         return _Segment(counter, curves, unit)

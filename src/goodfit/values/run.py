@@ -23,7 +23,7 @@ class Run:
         curves: name -> shape (seeds, epochs), float64, named as Keras names them (`loss`, `val_loss`, `mae`,
             `val_mae`). NaN where nothing was logged (a validation every k-th epoch, a seed that had stopped);
             a loss that was itself not finite stands as `inf`.
-        epoch: shape (epochs,): the epoch (or step) of each entry, counted from 0 as Keras does.
+        epoch: shape (epochs,): the epoch (or step) of each entry, from 0 as Keras counts them, or as a log does.
         seeds: one per row of the curves.
         outcomes: how each seed ended.
         unit: what `epoch` counts.
