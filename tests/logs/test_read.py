@@ -332,3 +332,38 @@ def test_any_table_under_a_fitting_header_is_read_or_refused_in_words(tmp_path_f
     with contextlib.suppress(InputError):
         for run in read(path):
             assert run.curves["loss" if "loss" in run.curves else "val_loss"].shape == (1, len(run.epoch))
+
+
+PARTS = [(i, a, 2 * a, b, 3 * b) for i, a, b in ROWS]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "epoch,train/box_loss,train/cls_loss,val/box_loss,val/cls_loss",
+        "epoch,loss_box,loss_cls,val_loss_box,val_loss_cls",
+    ],
+)
+def test_parts_of_one_objective_are_summed_where_no_total_was_logged(write, header):
+    (run,) = read(write(table(header, PARTS)))
+    check(run, [3 * a for _, a, _ in ROWS], [4 * b for _, _, b in ROWS])
+    first, second = (name for name in run.curves if name != "loss" and not name.startswith("val_"))
+    assert run.provenance["notes"] == (f"no loss of the whole was logged: loss is the sum of {first}, {second}.",)
+
+
+def test_a_total_that_was_logged_is_the_loss(write):
+    header = "epoch,loss,val_loss,a_loss,val_a_loss"
+    (run,) = read(write(table(header, [(i, a, b, a / 2, b / 2) for i, a, b in ROWS])))
+    check(run)
+    assert not run.provenance["notes"]
+
+
+def test_losses_of_players_and_losses_of_other_rows_are_not_summed(write):
+    (run,) = read(write(table("epoch,d_loss,g_loss", ROWS)))
+    assert "loss" not in run.curves
+    first, second = run.provenance["notes"]
+    assert first.startswith("no loss of the whole was logged: d_loss is read, g_loss not")
+    assert "played against one another" in second
+    (run,) = read(write(table("epoch,a_loss,b_loss,val_b_loss", [(i, a, a, b) for i, a, b in ROWS])))
+    assert "loss" not in run.curves
+    assert run.provenance["notes"][0].startswith("no loss of the whole was logged: b_loss is read, a_loss not")

@@ -11,10 +11,14 @@ import numpy as np
 from goodfit.errors import InputError
 from goodfit.logs.cells import plural
 from goodfit.logs.formats import Log
-from goodfit.logs.names import Roles, assign
+from goodfit.logs.names import Roles, assign, tokens
 from goodfit.values import Outcome, Run
 
 Curves = dict[str, np.ndarray]
+_PLAYERS = frozenset(
+    {"d", "g", "disc", "gen", "dis", "discriminator", "generator", "critic", "actor", "adversarial", "adv"}
+)
+"""Words in the names of losses that are played against one another (Goodfellow et al. 2014)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,7 @@ def runs_of(
     if not curves:
         raise InputError(f"no curve in {source} holds a value.", "Give the log of a training that has begun.")
     notes = [*log.notes, *roles.notes]
+    curves = _with_total(curves, notes)
     base = {"source": source, "format": form}
 
     seed_of = log.columns[roles.seed] if roles.seed is not None else None
@@ -66,6 +71,30 @@ def runs_of(
             label = f"{name}-{number}"
         runs.append(_aligned([segment], (0,), {**base, "notes": tuple(said)}, label))
     return runs
+
+
+def _with_total(curves: Curves, notes: list[str]) -> Curves:
+    """The curves, with the sum of several losses as their `loss` where each was measured on both sets of rows, and no
+    total was logged: the parts of one objective (boxes, classes) are told apart by no verdict on a training. Losses of
+    players against one another make no sum."""
+    parts = [name.removeprefix("val_") for name in curves if "loss" in tokens(name)]
+    parts = list(dict.fromkeys(parts))
+    if len(parts) < 2 or "loss" in parts:
+        return curves
+    both = [name for name in parts if name in curves and f"val_{name}" in curves]
+    played = any(word in _PLAYERS for name in parts for word in tokens(name))
+    if len(both) > 1 and not played:
+        notes.append(f"no loss of the whole was logged: loss is the sum of {', '.join(both)}.")
+        total = {f"{part}loss": np.sum([curves[f"{part}{name}"] for name in both], axis=0) for part in ("", "val_")}
+        return {**total, **curves}
+    read = (both or parts)[0]
+    others = ", ".join(name for name in parts if name != read)
+    notes.append(f"no loss of the whole was logged: {read} is read, {others} not (choose with loss=…, --loss COLUMN).")
+    if played:
+        notes.append(
+            "losses that are played against one another don't fall as a training gets better: none tells alone."
+        )
+    return curves
 
 
 def _segments(log: Log, roles: Roles, curves: Curves, rows: np.ndarray, notes: list[str]) -> list[_Segment]:
