@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from goodfit.plots import curve_chart
-from goodfit.report import diagnosis_text, terminal
+from goodfit.report import terminal
 from goodfit.report.braille import draw
 from goodfit.values import Diagnosis, Run
 
@@ -113,14 +113,18 @@ def test_a_run_that_never_was_finite_has_no_chart():
     assert "diverged" in printed(run, diagnosis=Diagnosis("diverged", "Never finite."))
 
 
-def test_the_diagnosis_as_plain_text(mpg_study):
-    text = diagnosis_text(mpg_study.diagnosis)
-    lines = text.splitlines()
-    assert lines[0] == "overfitting"
-    assert "overfitting (medium)" in lines
+def test_a_diagnosis_prints_as_text(mpg_study):
+    diagnosis = mpg_study.diagnosis
+    lines = str(diagnosis).splitlines()
+    assert lines[0].startswith("overfitting: ")
+    assert any(line.startswith("overfitting (medium)") for line in lines)
     assert "  try: Add an L2 penalty of 1e-4 to the kernels." in lines
-    assert lines[-1] == "2 checks clear, 1 not applicable"
-    assert max(map(len, diagnosis_text(mpg_study.diagnosis, width=40).splitlines())) <= 40
+    assert lines[-1] == "not applicable: 1 other check"
+    assert max(map(len, lines)) <= 88
+    assert repr(diagnosis).startswith("<Diagnosis overfitting: overfitting")
+    shown = []
+    diagnosis._repr_pretty_(type("Printer", (), {"text": lambda _, text: shown.append(text)})(), False)
+    assert shown == [str(diagnosis)]
 
 
 @pytest.mark.parametrize("unicode", [True, False])

@@ -3,6 +3,6 @@
 from goodfit.report.cell import notebook
 from goodfit.report.contract import diagnosis_json, study_json
 from goodfit.report.page import html
-from goodfit.report.screen import diagnosis_text, terminal
+from goodfit.report.screen import terminal
 
-__all__ = ["diagnosis_json", "diagnosis_text", "html", "notebook", "study_json", "terminal"]
+__all__ = ["diagnosis_json", "html", "notebook", "study_json", "terminal"]

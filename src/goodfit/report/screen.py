@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shlex
-import textwrap
 from typing import TYPE_CHECKING
 
 from goodfit.plots import ScoreTable, curve_chart, score_tables
@@ -118,40 +117,6 @@ def _ladder(console: Console, study: Study) -> None:
     for line in lines:
         _print(console, Text(line, "bold green" if line.startswith("+ ") else ""), wrap=False)
     console.print()
-
-
-def diagnosis_text(diagnosis: Diagnosis, width: int = 80) -> str:
-    """The diagnosis as plain text: the verdict, why, and each finding with its evidence and what to try.
-
-    Args:
-        diagnosis: what the checks said.
-        width: of the lines, in characters.
-
-    Returns:
-        Lines without a trailing newline.
-
-    Example:
-        >>> print(diagnosis_text(Diagnosis("balanced", "Both losses fall together.")))
-        balanced
-        Both losses fall together.
-    """
-    lines = [diagnosis.verdict, *textwrap.wrap(diagnosis.reason, width)]
-    for finding in diagnosis.found:
-        lines += ["", f"{finding.slug} ({finding.severity})"]
-        lines += _indented(finding.message, width)
-        for evidence in finding.evidence:
-            lines += _indented(_evidence(evidence), width, "  - ")
-        for place, change in enumerate(finding.changes):
-            lines += _indented(change.describe, width, "  try: " if place == 0 else "    or: ")
-    clear = sum(finding.status == "clear" for finding in diagnosis.findings)
-    rest = len(diagnosis.findings) - len(diagnosis.found) - clear
-    if diagnosis.findings:
-        lines += ["", f"{words.count(clear, 'check')} clear, {rest} not applicable"]
-    return "\n".join(lines)
-
-
-def _indented(text: str, width: int, first: str = "  ") -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * len(first))
 
 
 def _evidence(evidence: Evidence) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +22,8 @@ Verdict = Literal[
 ]
 Status = Literal["found", "clear", "not-applicable"]
 Severity = Literal["high", "medium", "low", "none"]
+_WIDTH = 88
+"""Of a line of text, in characters."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Finding:
         return cls(data["slug"], data["status"], data["message"], data["severity"], evidence, changes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """One verdict and all findings, most important first.
 
@@ -106,6 +109,34 @@ class Diagnosis:
     verdict: Verdict
     reason: str
     findings: tuple[Finding, ...] = ()
+
+    def __str__(self) -> str:
+        """What a person reads: the verdict, what was found with its evidence and what to try, and what was looked at.
+
+        Example:
+            >>> print(Diagnosis("balanced", "Nothing was found.", (Finding("diverged", "clear", ""),)))
+            balanced: Nothing was found.
+            clear: diverged
+        """
+        lines = _wrapped(f"{self.verdict}: {self.reason}")
+        for finding in self.found:
+            said = "" if finding.message == self.reason else f": {finding.message}"
+            lines += ["", *_wrapped(f"{finding.slug} ({finding.severity}){said}")]
+            lines += [line for evidence in finding.evidence for line in _wrapped(str(evidence), "  - ")]
+            for place, change in enumerate(finding.changes):
+                lines += _wrapped(change.describe, "   or: " if place else "  try: ")
+        clear, rest = ([f.slug for f in self.findings if f.status == s] for s in ("clear", "not-applicable"))
+        lines += [""] * bool(self.found and (clear or rest))
+        lines += _wrapped(f"clear: {', '.join(clear)}") if clear else []
+        lines += [f"not applicable: {len(rest)} other {'check' if len(rest) == 1 else 'checks'}"] if rest else []
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis {self.verdict}: {', '.join(finding.slug for finding in self.found) or 'nothing'} found>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The text in place of the representation, where IPython and notebooks show a value."""
+        printer.text(repr(self) if cycle else str(self))
 
     @property
     def found(self) -> tuple[Finding, ...]:
@@ -127,3 +158,14 @@ class Diagnosis:
     def from_dict(cls, data: Mapping[str, Any]) -> Diagnosis:
         """The diagnosis that `to_dict` wrote."""
         return cls(data["verdict"], data.get("reason", ""), tuple(Finding.from_dict(f) for f in data["findings"]))
+
+
+def _wrapped(text: str, first: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
