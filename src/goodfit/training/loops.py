@@ -15,6 +15,7 @@ from goodfit.training import chunk as chunks
 from goodfit.training import keras_internals, metrics, nonfinite, program, spans
 from goodfit.training.interrupt import Postponed
 from goodfit.training.keras_internals import Rows
+from goodfit.training.output import gathered
 from goodfit.training.program import State
 from goodfit.training.signals import Sampler
 from goodfit.values import Outcome
@@ -192,7 +193,8 @@ def _chunks(plan: Plan, first: int) -> dict[str, Any]:
                     read = metrics.logs_of(model, flight.results)
                     now = time.perf_counter()
                     seconds, ready = (now - ready) / flight.count, now
-                    logs, told, back = _tell(plan, flight, read, seconds)
+                    with gathered():
+                        logs, told, back = _tell(plan, flight, read, seconds)
                     if back is not None:
                         state, ahead, epoch = back, None, flight.first + told
                         if plan.sampler is not None:
