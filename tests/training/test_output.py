@@ -36,9 +36,13 @@ def test_the_text_is_the_same_and_is_written_once(monkeypatch):
 def test_nothing_is_lost_by_an_exception_or_another_stream(monkeypatch):
     terminal, other = Terminal(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", terminal)
-    with pytest.raises(KeyboardInterrupt), gathered():
+
+    def interrupted():
         print("told")
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), gathered():
+        interrupted()
     assert terminal.getvalue() == "told\n"
     with gathered():
         print("kept")
