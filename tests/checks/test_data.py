@@ -86,6 +86,15 @@ def test_unscaled_target(make):
     assert make.finding("unscaled-target", make.healthy(), constant).status == "not-applicable"
 
 
+def test_an_unscaled_target_of_unscaled_inputs_asks_for_both_to_be_standardized(make):
+    x, y = make.dataset().x, make.dataset().y
+    alone = make.finding("unscaled-target", make.healthy(), make.dataset(y=y * 100))
+    assert [change.name for change in alone.changes] == ["standardize-target"]
+    both = make.finding("unscaled-target", make.healthy(), make.dataset(x=x * 1000, y=y * 100))
+    assert [change.name for change in both.changes] == ["standardize-target", "standardize-inputs-and-target"]
+    assert set(both.changes[1].edits) == {"preparation.standardize", "preparation.standardize_target"}
+
+
 def test_nonfinite_inputs_name_the_input(make):
     x = make.dataset().x.copy()
     x[[1, 5], 3] = np.nan

@@ -276,6 +276,40 @@ def test_what_helped_beside_the_kept_change_comes_first_in_the_next_round(proble
     assert names[len(rest) + len(helpful)] == second  # the first once more is what is there
 
 
+def test_what_lost_beside_a_fault_that_left_nothing_learned_is_tried_again(problem):
+    """Of a network at chance, no other change than the one that cures it tells anything."""
+
+    def useless_by_round(start, *changes):
+        told = []
+        rounds = iter([[list(changes)], [[change_of("rest", ridge=2.0)]]])
+
+        def proposals(_, useless, stuck, __):
+            told.append((stuck, [change.name for change in useless]))
+            return next(rounds, [])
+
+        search(recipe_of(bias=start), **problem(rows=400).given([], propose=proposals))
+        return told[:2]
+
+    at_chance = useless_by_round(20.0, change_of("worse", bias=21.0), change_of("cure", bias=0.2))
+    assert at_chance == [(True, []), (False, [])]
+    learned = useless_by_round(0.6, change_of("worse", bias=3.0), change_of("better", bias=0.0))
+    assert learned == [(False, []), (False, ["worse"])]
+
+
+def test_what_was_set_on_the_way_is_not_told_as_refused(problem):
+    def apply(recipe, change):
+        after = recipe.replace(preparation={**recipe.preparation, **change.edits["preparation"]})
+        if after == recipe:
+            raise InputError("it would leave the recipe as it is.", "Propose another.")
+        return after
+
+    changes = [change_of("unbiased", bias=0.0), change_of("as it was", ridge=1.0)]
+    given = problem().given([], propose=lambda *_: [changes], apply=apply)
+    ladder = search(recipe_of(bias=2.0, ridge=1.0), **given)
+    assert [trial.change.name for trial in ladder.trials if trial.kept and trial.change] == ["unbiased"]
+    assert {change.name for change, _ in ladder.refused} == {"as it was"}
+
+
 def test_what_helped_comes_after_the_findings_first_changes():
     asked = [change_of("first", a=1), change_of("second", b=1)]
     finding = Finding("unfinished", "found", "medium", "…", changes=tuple(asked))

@@ -102,7 +102,8 @@ def unscaled_target(case: Case) -> Finding:
 
     Why it matters: the gradients grow with the target's scale; the first epochs go into learning its offset.
 
-    What to try: standardize the target by the training rows, and predict back in its own units.
+    What to try: standardize the target by the training rows, and predict back in its own units; where the inputs are
+    unscaled too, standardize both, for large inputs make up for a large target, and one alone may do worse.
 
     False alarms: an output layer whose bias starts at the target's mean needs no shift; long trainings with Adam get
     there in the end.
@@ -126,7 +127,8 @@ def unscaled_target(case: Case) -> Finding:
     if abs(mean) / sd <= thresholds.TARGET_MEAN and thresholds.TARGET_SD_LOW <= sd <= thresholds.TARGET_SD_HIGH:
         return clear(slug, "The target is near unit scale.", evidence)
     message = f"The network sees the target with mean {mean:.3g} and standard deviation {sd:.3g}, far from 0 and 1."
-    return found(slug, "medium", message, evidence, [remedies.standardize_target()])
+    both = [remedies.standardize_both()] if unscaled_inputs(case).status == "found" else []
+    return found(slug, "medium", message, evidence, [remedies.standardize_target(), *both])
 
 
 @check("nonfinite-inputs", explains=("diverged", "not-learning"))

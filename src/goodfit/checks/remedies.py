@@ -284,6 +284,19 @@ def standardize_target() -> Change:
     )
 
 
+def standardize_both() -> Change:
+    """Inputs and a regression target with mean 0 and standard deviation 1 over the training rows.
+
+    One without the other can make it worse: large inputs reach a large target in few steps, inputs near 1 don't.
+    """
+    return Change(
+        "standardize-inputs-and-target",
+        {**standardize_inputs().edits, **standardize_target().edits},
+        "Large inputs make up for a large target: either alone may do worse when the other is standardized.",
+        "Standardize the inputs and the target, both, by mean and standard deviation over the training rows.",
+    )
+
+
 def larger_batches(times: float = 2.0) -> Change:
     """Batches `times` as large."""
     return Change(

@@ -217,8 +217,9 @@ class _Search:
             kept, spent = self._round(base, batches, asked)
             if kept is None:
                 return "The budget is spent." if spent else "No change was better beyond noise."
-            losing = [t.change for t in self.trials if t.against == base and t.comparison and t.comparison.effect > 0]
-            useless += [change for change in losing if change is not None]
+            if not self._at_chance(self.arms[base]):  # beside another fault that keeps it there, nothing helps
+                tried = [trial for trial in self.trials if trial.against == base and trial.comparison]
+                useless += [trial.change for trial in tried if trial.change and trial.comparison.effect > 0]
             again = self._helpful(base, kept)
             base = kept
             self.reserve += self.cost(self.recipes[kept], len(self.seeds))
@@ -256,7 +257,8 @@ class _Search:
                 try:
                     after = self.apply(self.recipes[base], change)
                 except InputError as problem:
-                    self.refused.append((change, str(problem)))
+                    if not self._has(base, change):
+                        self.refused.append((change, str(problem)))
                     continue
                 if after.hash not in known:
                     known.add(after.hash)
@@ -281,6 +283,16 @@ class _Search:
             if looks.worth:
                 break
         return self._keep(base, candidates, arms, looks), spent
+
+    def _has(self, base: int, change: Change) -> bool:
+        """Whether what a change sets was set on the way to a baseline: there is nothing to tell of it any more."""
+        place: int | None = base
+        while place:
+            kept = self.trials[place].change
+            if kept and all(kept.edits.get(path) == value for path, value in change.edits.items()):
+                return True
+            place = self.trials[place].against
+        return False
 
     def _compared(
         self, before: Arm, after: Arm, level: float = LEVEL, *, share: float = 1.0, as_if: float = 1.0
