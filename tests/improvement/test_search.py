@@ -307,7 +307,7 @@ def test_what_was_set_on_the_way_is_not_told_as_refused(problem):
     given = problem().given([], propose=lambda *_: [changes], apply=apply)
     ladder = search(recipe_of(bias=2.0, ridge=1.0), **given)
     assert [trial.change.name for trial in ladder.trials if trial.kept and trial.change] == ["unbiased"]
-    assert {change.name for change, _ in ladder.refused} == {"as it was"}
+    assert [change.name for change, _ in ladder.refused] == ["as it was"]  # once, in two rounds
 
 
 def test_what_helped_comes_after_the_findings_first_changes():

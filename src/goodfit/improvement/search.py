@@ -257,7 +257,8 @@ class _Search:
                 try:
                     after = self.apply(self.recipes[base], change)
                 except InputError as problem:
-                    if not self._has(base, change):
+                    told = {(other.label, why) for other, why in self.refused}
+                    if (change.label, str(problem)) not in told and not self._has(base, change):
                         self.refused.append((change, str(problem)))
                     continue
                 if after.hash not in known:
