@@ -203,3 +203,25 @@ def test_layers_within_wrappers_find_their_shapes_anew() -> None:
     made.compile("adam", "mse")
     study = goodfit.improve(made, X, X[..., None], epochs=2, seeds=2, rounds=1, changes=["wider"])
     assert [trial.change.name for trial in study.trials[1:] if trial.change] == ["wider-layers"]
+
+
+def test_raw_inputs_beside_a_raw_target_are_mended_together():
+    """Prices of houses as they come: to standardize either alone makes it worse."""
+    rng = np.random.default_rng(0)
+    x = rng.normal([1e4, 0, 500, 0.01], [3e3, 1, 100, 0.005], (400, 4)).astype("float32")
+    z = (x - x.mean(0)) / x.std(0)
+    y = (2e5 + 4e4 * (z[:, 0] + z[:, 1] * z[:, 2]) + 5e3 * rng.normal(size=400)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    alone = ["standardize-inputs", "standardize-target"]
+    study = goodfit.improve(
+        model, x, y, epochs=40, seeds=4, rounds=1, changes=[*alone, "standardize-inputs-and-target"]
+    )
+    tried = {trial.change.name: trial for trial in study.trials if trial.change}
+    assert all(not tried[name].kept for name in alone if name in tried)
+    assert tried["standardize-inputs-and-target"].kept
+    assert study.improved
+    predicted = study.best_model.predict(x, verbose=0)[:, 0]
+    assert np.mean((predicted - y) ** 2) < 0.5 * y.var()  # in the target's own units
+    asked = [change.name for finding in study.trials[0].diagnosis.found for change in finding.changes]
+    assert "standardize-inputs-and-target" in asked
