@@ -43,7 +43,7 @@ def early_stopping(patience: int = 20) -> Change:
         "early-stopping",
         {"early_stopping": {"patience": patience, "monitor": "val_loss", "min_delta": 0.0, "restore_best": True}},
         "The epochs after the lowest validation loss only fitted the training rows' accidents.",
-        f"Stop {patience} epochs after the lowest validation loss and keep that epoch's weights.",
+        f"Keep the weights of the epoch with the lowest validation loss, and stop {patience} epochs after it.",
     )
 
 
