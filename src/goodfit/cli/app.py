@@ -28,6 +28,7 @@ from goodfit.cli.options import (
     Sheet,
     Table,
     Thousands,
+    flag,
 )
 from goodfit.cli.progress import progress
 from goodfit.errors import InputError
@@ -47,9 +48,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def goodfit(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, flag("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Train a neural network, read how the training went, say what is wrong."""
 
@@ -104,7 +103,7 @@ def train(
         ),
     ] = None,
     improve: Annotated[
-        bool, typer.Option("--improve", help="Then mend the network by one change at a time, on paired seeds.")
+        bool, flag("--improve", help="Then mend the network by one change at a time, on paired seeds.")
     ] = False,
     budget: Annotated[
         str | None, typer.Option(metavar="BUDGET", help="Of --improve: a time such as 60s, or optimizer steps.")
@@ -113,7 +112,7 @@ def train(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The run's name; the table's where not given.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a saved run of that name.")] = False,
+    overwrite: Annotated[bool, flag("--overwrite", help="Replace a saved run of that name.")] = False,
     names: Names = None,
     sep: Sep = None,
     na: Na = None,
@@ -181,9 +180,7 @@ def diagnose(
     ] = None,
     probe: Annotated[
         bool,
-        typer.Option(
-            "--probe", help="Measure on the network and rows of a saved run what curves can't tell (minutes)."
-        ),
+        flag("--probe", help="Measure on the network and rows of a saved run what curves can't tell (minutes)."),
     ] = False,
     json: Json = False,
     debug: Debug = False,
@@ -233,7 +230,7 @@ def predict(
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; stdout where not given.")
     ] = None,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also tell how far predictions spread with dropout on.")
+        bool, flag("--uncertainty", help="Also tell how far predictions spread with dropout on.")
     ] = False,
     names: Names = None,
     sep: Sep = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from goodfit.cli.answer import answering, page, put_data, say
-from goodfit.cli.options import Debug, Json, Quiet
+from goodfit.cli.options import Debug, Json, Quiet, flag
 from goodfit.cli.progress import progress
 from goodfit.errors import InputError
 
@@ -38,7 +38,7 @@ def list_experiments(json: Json = False, debug: Debug = False) -> None:
 
 def run_experiments(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Experiments; see `lab list`.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Run all of them.")] = False,
+    everything: Annotated[bool, flag("--all", help="Run all of them.")] = False,
     data: Annotated[Path | None, typer.Option(metavar="TABLE", help="Your own table in place of Auto MPG.")] = None,
     target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Its column to predict.")] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of every arm, at most.")] = None,

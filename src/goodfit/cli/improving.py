@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from goodfit.cli.answer import answering, page, put_data
-from goodfit.cli.options import Debug, Json, Quiet, RunFolder
+from goodfit.cli.options import Debug, Json, Quiet, RunFolder, flag
 from goodfit.cli.progress import progress
 
 
@@ -30,7 +30,7 @@ def improve(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The folder to make; RUN-improved where not given.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a saved study that is there.")] = False,
+    overwrite: Annotated[bool, flag("--overwrite", help="Replace a saved study that is there.")] = False,
     on: Annotated[
         Literal["local", "ray"], typer.Option(help="Where trials run: on the cores here, or on a Ray cluster.")
     ] = "local",

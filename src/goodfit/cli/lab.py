@@ -9,7 +9,7 @@ import typer
 
 from goodfit.cli.answer import FAILED, answering, put, put_data, say
 from goodfit.cli.experiments import list_experiments, run_experiments
-from goodfit.cli.options import Debug, Json
+from goodfit.cli.options import Debug, Json, flag
 
 lab = typer.Typer(no_args_is_help=True, add_completion=False, help="The experiments of the subject, each rerunnable.")
 
@@ -38,16 +38,16 @@ def faults(
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train the first N blocks at most.")] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, each with one core.")] = 1,
     signals: Annotated[
-        bool, typer.Option("--signals", help="Then measure the layers' signals of the runs that are shown.")
+        bool, flag("--signals", help="Then measure the layers' signals of the runs that are shown.")
     ] = False,
     again: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--again",
             help="Then label each block again with other seeds; what probe=True repeats comes from these too.",
         ),
     ] = False,
-    score_only: Annotated[bool, typer.Option("--score-only", help="Train nothing; score what is there.")] = False,
+    score_only: Annotated[bool, flag("--score-only", help="Train nothing; score what is there.")] = False,
     freeze: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the labels of the finished blocks to this file.")
     ] = None,

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import typer
+
+
+def flag(*names: str, **more: Any) -> Any:
+    """An option that is there or not: help shows no type beside it."""
+    return typer.Option(*names, metavar="", **more)
+
 
 _READING = "Reading the table (detected where not given)"
 
@@ -41,9 +47,9 @@ Sheet = Annotated[
     str | None, typer.Option(metavar="NAME", help="The sheet of an .xlsx file.", rich_help_panel=_READING)
 ]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr, only errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, flag("--json", help="Print JSON.")]
+Quiet = Annotated[bool, flag("--quiet", "-q", help="No progress on stderr, only errors.")]
+Debug = Annotated[bool, flag("--debug", help="Show the traceback of an error.")]
 
 Table = Annotated[
     str,
