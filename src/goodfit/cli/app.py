@@ -197,7 +197,7 @@ def diagnose(
                     answers.append((path, run, diagnosis))
                     if not json:
                         names = [path] * (len(paths) > 1) + [run.name] * (len(found) > 1)
-                        _show(run, diagnosis, heading=": ".join(names))
+                        _show(run, diagnosis, heading=": ".join(names), measure="" if probe else path)
                     codes.append(_judged(path, diagnosis, unwanted))
             except Exception as error:  # the other files are still answered
                 codes.append(complain(error, debug))
@@ -330,15 +330,20 @@ def _answers_json(answers: list[tuple[str, Run, Diagnosis]]) -> str:
     return dumps(data)
 
 
-def _show(run: Run, diagnosis: Diagnosis, heading: str) -> None:
+def _show(run: Run, diagnosis: Diagnosis, heading: str, measure: str) -> None:
+    """Print a diagnosis; of what lies in `measure`, if it can be probed, how to have that done."""
     from rich.text import Text
 
+    from goodfit import store
     from goodfit.report import terminal
 
     with page() as console:
         if heading:
             console.print(Text(heading, style="bold"), soft_wrap=True)
         terminal(run, console=console, diagnosis=diagnosis)
+        if measure and store.holds(measure) == "study":
+            command = f"goodfit diagnose {shlex.quote(measure)} --probe"
+            console.print(Text.assemble(("measure ", "dim"), command), highlight=False, soft_wrap=True)
         for note in run.provenance.get("notes", ()):
             console.print(Text(f"note: {note}", style="dim"), highlight=False)
         if heading:
