@@ -94,7 +94,8 @@ def _curves_figure(
         plot.add_layout(_themed(span, "reference"))
         x = last - 0.32 * place * (last - first)  # side by side: two heights may nearly be the same
         label = Label(x=x, y=height, text=name, text_align="right", text_font=FONT, text_font_size="11px", y_offset=1)
-        label.tags = ["text_color=--muted"]
+        label.background_fill_color, label.background_fill_alpha = "#FFFFFF", 0.85  # other lines may pass behind it
+        label.tags = ["text_color=--muted", "background_fill_color=--surface"]
         plot.add_layout(label)
     for start in chart.stages:
         plot.add_layout(_themed(Span(location=start, dimension="height", line_dash="dashed"), "reference"))
