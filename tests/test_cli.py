@@ -272,7 +272,6 @@ def test_an_error_ends_the_progress_first(api):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("train", "t.csv"), "--target"),
         (("train", "t.csv", "--target", "y", "--sead", "1"), "--seed"),
         (("train", "t.csv", "--target", "y", "--seeds", "none"), "--seeds"),
         (("train", "t.csv", "--target", "y", "--seeds", "0"), "--seeds"),

@@ -398,3 +398,12 @@ def test_ctrl_c_before_anything_is_trained_leaves_nothing(tmp_path, stage):
     assert stderr.splitlines()[-1] == "interrupted; nothing was saved"
     assert stdout == ""
     assert os.listdir(tmp_path) == []
+
+
+def test_without_a_target_the_columns_are_told(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("a,b;c\n1;2\n")
+    done = invoke("train", table, "--sep", ";")
+    assert done.exit_code == 2
+    assert done.stderr == "error: --target is not given. Say which column to predict, --target COLUMN: a,b, c.\n"
+    assert "--target folders" in invoke("train", tmp_path).stderr

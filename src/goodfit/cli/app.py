@@ -36,6 +36,9 @@ from goodfit.errors import InputError
 if TYPE_CHECKING:
     from goodfit.values import Diagnosis, Run, Study
 
+_COLUMNS = 20
+"""Columns of a table that a message names at most."""
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lab, name="lab")
 
@@ -57,9 +60,11 @@ def goodfit(
 def train(
     table: Table,
     target: Annotated[
-        str,
-        typer.Option(metavar="COLUMN", help="The column to predict; folders, where TABLE is a folder of images."),
-    ],
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column to predict, required; folders, where TABLE is a folder of images."
+        ),
+    ] = None,
     task: Annotated[
         Literal["regression", "binary", "multiclass"] | None,
         typer.Option(help="What the target asks for; found out where not given."),
@@ -132,6 +137,9 @@ def train(
         with progress(quiet) as report:
             from goodfit import api
 
+            how = options.reading(names, sep, na, decimal, thousands, encoding, sheet)
+            if target is None:
+                raise _no_target(table, how)
             study = api.train(
                 table,
                 target,
@@ -156,7 +164,7 @@ def train(
                 budget=budget,
                 command=shlex.join(["goodfit", *sys.argv[1:]]),
                 report=report,
-                **options.reading(names, sep, na, decimal, thousands, encoding, sheet),
+                **how,
             )
         if json:
             from goodfit.report import study_json
@@ -168,6 +176,17 @@ def train(
 
             with page() as console:
                 terminal(study, console=console, report=_report(study))
+
+
+def _no_target(table: str, how: options.Reading) -> InputError:
+    """What to say where no target was named: which there are."""
+    if Path(table).is_dir():
+        return InputError("--target is not given.", "Of a folder of images it is folders: --target folders.")
+    from goodfit import tables
+
+    columns = [str(column) for column in tables.read(table, **how).frame.columns]
+    listed = ", ".join(columns[:_COLUMNS]) + (f" and {len(columns) - _COLUMNS} more" if columns[_COLUMNS:] else "")
+    return InputError("--target is not given.", f"Say which column to predict, --target COLUMN: {listed}.")
 
 
 @app.command()

@@ -16,8 +16,8 @@ from goodfit.errors import ExistsError, InputError
 RUN = "run.json"
 STUDY = "study.json"
 
-_OTHER_NAME = "Give another name (--name; --out of goodfit improve)."
-_OVERWRITE = "Give another name (--name; --out of goodfit improve), or --overwrite to replace it."
+_OTHER_NAME = "Give another name (--name, or --out where a study is improved)."
+_OVERWRITE = "Give another name (--name, or --out where a study is improved), or --overwrite to replace it."
 _OTHER_PLACE = "Give a folder that can be written (--out)."
 _ROOM = "Make room and run the same again, or give a folder on another disk (--out)."
 _LEAST_FREE = 64 * 1024
