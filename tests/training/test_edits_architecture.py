@@ -52,6 +52,14 @@ def test_the_default_network_of_a_table_keeps_scaling_and_output():
     assert after.optimizer == own.recipe.optimizer
 
 
+def test_the_default_network_in_its_own_place_is_no_change():
+    x = np.random.default_rng(0).normal(size=(90, 4)).astype("float32")
+    own = recipe_of(compiled([keras.Input((4,)), keras.layers.Dense(3, "tanh"), keras.layers.Dense(1)]))
+    default = edits.apply(own.recipe, default_network(), x=x)
+    with pytest.raises(InputError, match="would leave the recipe as it is"):
+        edits.apply(default, default_network(), x=x)
+
+
 def test_the_default_network_of_images_is_that_of_train():
     x = np.random.default_rng(0).random((60, 16, 16, 1)).astype("float32")
     layers = [keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(4, "relu")]

@@ -55,7 +55,17 @@ def replaced(recipe: Recipe, value: str | Mapping[str, Any], x: Any) -> Recipe:
         raise InputError(f"the network is {value!r}.", 'Give "default" or {"pretrained": an architecture\'s name}.')
     for entry in after:
         tensor = _layer(entry)(tensor)
-    return recipe.replace(model=serialize(keras.Model(inputs, tensor, name="replaced")))
+    made = serialize(keras.Model(inputs, tensor, name="replaced"))
+    return recipe if _layers_of(made) == _layers_of(recipe.model) else recipe.replace(model=made)
+
+
+def _layers_of(model: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What the layers of a model are, in their order, whatever they are called."""
+    return [
+        (entry["class_name"], {name: value for name, value in entry["config"].items() if name != "name"})
+        for entry in Graph(dict(model)).entries
+        if entry["class_name"] != "InputLayer"
+    ]
 
 
 def _ends(model: Mapping[str, Any]) -> tuple[list[Entry], list[Entry]]:
