@@ -218,8 +218,10 @@ class _Search:
             if kept is None:
                 return "The budget is spent." if spent else "No change was better beyond noise."
             if not self._at_chance(self.arms[base]):  # beside another fault that keeps it there, nothing helps
-                tried = [trial for trial in self.trials if trial.against == base and trial.comparison]
-                useless += [trial.change for trial in tried if trial.change and trial.comparison.effect > 0]
+                losing = [
+                    t.change for t in self.trials if t.against == base and t.comparison and t.comparison.effect > 0
+                ]
+                useless += [change for change in losing if change is not None]
             again = self._helpful(base, kept)
             base = kept
             self.reserve += self.cost(self.recipes[kept], len(self.seeds))

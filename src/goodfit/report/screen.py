@@ -166,7 +166,8 @@ def _scores(console: Console, tables: list[ScoreTable]) -> None:
         if rest:
             console.print()
     ways = [f"{table.metric}{f' in {table.unit}' if table.unit else ''}: {words.direction(table)}" for table in tables]
-    _print(console, Text(f"* best; {', '.join(ways)}; in brackets the 95 % interval\n", "dim"))
+    many = any(len(table.scores) > 1 for table in tables)
+    _print(console, Text(f"{'* best; ' * many}{', '.join(ways)}; in brackets the 95 % interval\n", "dim"))
 
 
 def _score_table(console: Console, tables: list[ScoreTable]) -> Table:

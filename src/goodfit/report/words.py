@@ -142,7 +142,7 @@ def score_lines(table: ScoreTable, to: str = " – ") -> tuple[ScoreLine, ...]:
             value=fixed(score.value, places),
             interval=ends(score.low, score.high),
             seeds=ends(min(score.spread), max(score.spread)) if len(score.spread) > 1 else "",
-            best=place == table.best,
+            best=place == table.best and len(table.scores) > 1,  # of one there is no best
         )
         for place, score in enumerate(table.scores)
     )
