@@ -299,3 +299,43 @@ def test_rows_of_another_size_are_refused_where_keras_refuses_them(kind):
         with pytest.raises(InputError, match="the model takes"):
             preflight.check(made, np.ones((4, 8, 8, channels), "float32"), Y[:4])
     assert all(np.array_equal(old, now.value) for old, now in zip(before, made.variables, strict=True))
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 6, 6, 1)).astype("uint8")
+
+
+def image_model(*front, of=lambda rows: rows):
+    inputs = keras.Input((6, 6, 1))
+    rows = of(inputs)
+    for layer in front:
+        rows = layer(rows)
+    rows = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="relu")(rows))
+    made = keras.Model(inputs, keras.layers.Dense(1)(rows))
+    made.compile("sgd", "mse")
+    return made
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_images_that_nothing_scales_are_told(kind):
+    (said,) = preflight.check(image_model(), PIXELS.astype(kind), Y)
+    assert said.startswith("the images in x hold values up to 255, and no layer scales them")
+    (said,) = preflight.check(image_model(keras.layers.RandomFlip()), PIXELS.astype(kind), Y)
+    assert "Rescaling" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [
+        (lambda: image_model(keras.layers.Rescaling(1 / 255)), PIXELS),
+        (lambda: image_model(keras.layers.BatchNormalization()), PIXELS),
+        (lambda: image_model(keras.layers.Lambda(lambda rows: rows / 255)), PIXELS),
+        (lambda: image_model(of=lambda rows: rows / 255.0), PIXELS),
+        (image_model, PIXELS / 255),
+        (image_model, PIXELS // 16),
+        (image_model, PIXELS.astype("float32") - 128),
+        (image_model, PIXELS * 300.0),
+    ],
+    ids=["rescaled", "normalized", "a lambda", "an operation", "0 to 1", "0 to 15", "centred", "no bytes"],
+)
+def test_images_that_may_be_meant_as_they_are(make, x):
+    assert preflight.check(make(), x, Y) == ()

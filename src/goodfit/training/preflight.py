@@ -19,6 +19,13 @@ SPAN = 1e3
 Inputs of like scale train faster (LeCun, Bottou, Orr and Müller 1998, "Efficient BackProp", section 4.3)."""
 SPAN_ROWS = 10_000
 """Rows from which the standard deviations are taken."""
+BYTES = 100
+"""A value of an image from which it is taken to be of 0 to 255, not of 0 to 1 or 0 to 16."""
+_SCALING = (
+    *(keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization),
+    *(keras.layers.LayerNormalization, keras.layers.GroupNormalization, keras.layers.Embedding),
+)
+"""Layers after which the scale of what came in no longer matters, or that take whole numbers."""
 NUMBERS = (int, float, np.number)
 """Types of single numbers."""
 NAMED = 5
@@ -84,6 +91,7 @@ def check(
             _check_values(model, name, part, columns)
             if not prefix:
                 warnings += _check_span(model, name, part, columns)
+                warnings += _check_pixels(model, name, part)
         for name, part, columns in _arrays(f"{prefix}y", targets):
             _check_values(model, name, part, columns)
         for name, part, columns in _arrays(f"{prefix}sample_weight", weights):
@@ -307,6 +315,31 @@ def _check_span(model: keras.Model, name: str, array: np.ndarray, columns: list[
         f"the inputs in {name} span many orders of magnitude: the standard deviation of {names[0]} is {ratio:.0e} "
         f"times that of {names[1]}; standardize them (keras.layers.Normalization)."
     ]
+
+
+def _check_pixels(model: keras.Model, name: str, array: np.ndarray) -> list[str]:
+    """Whether images go in as bytes, and nothing in the model scales them."""
+    images = array.ndim == 4 or (array.ndim == 3 and array.dtype == np.uint8)
+    if not images or array.dtype.kind not in "iuf":
+        return []
+    graph = keras_internals.functional(model)
+    if graph is None:  # its own `call` may do anything
+        return []
+    parts = [*graph._flatten_layers(include_self=False), *getattr(graph, "operations", ())]
+    if any(isinstance(part, _SCALING) or not _plain(part) for part in parts):
+        return []
+    if array.min() < 0 or not BYTES < array.max() <= 255:
+        return []
+    return [
+        f"the images in {name} hold values up to {array.max():.0f}, and no layer scales them: first steps are large, "
+        "and units may die; put keras.layers.Rescaling(1 / 255) in front."
+    ]
+
+
+def _plain(part: Any) -> bool:
+    """Whether a part of a model is a layer of Keras's own, and no function of the user's."""
+    own = not type(part).__module__.startswith("keras.")
+    return isinstance(part, keras.layers.Layer) and not own and not isinstance(part, keras.layers.Lambda)
 
 
 def _check_weights(name: str, array: np.ndarray) -> list[str]:
