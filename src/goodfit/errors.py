@@ -25,6 +25,10 @@ class InputError(GoodfitError, ValueError):
         self.remedy = remedy
 
 
+class PreflightWarning(UserWarning):
+    """What the pre-flight of a training finds questionable, though it may be meant."""
+
+
 class ExistsError(InputError):
     """Something would have been overwritten that was not meant to be."""
 

@@ -1,12 +1,15 @@
 """What the pre-flight refuses, what it only mentions, and what it lets through."""
 
+import warnings
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from keras import layers
 
-from goodfit.errors import InputError
+import goodfit
+from goodfit.errors import InputError, PreflightWarning
 from goodfit.training import engine, preflight
 
 X = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
@@ -339,3 +342,16 @@ def test_images_that_nothing_scales_are_told(kind):
 )
 def test_images_that_may_be_meant_as_they_are(make, x):
     assert preflight.check(make(), x, Y) == ()
+
+
+def test_what_is_questionable_is_warned_of_where_the_training_is_asked_for():
+    inputs = {"x": X * [1, 1e5, 1], "y": Y, "verbose": 0}
+    for fit in (goodfit.fit, lambda made, **given: goodfit.fit(made, seeds=2, epochs=1, **given)):
+        with pytest.warns(PreflightWarning, match="^The inputs in x span many orders of magnitude") as caught:
+            run = fit(model(), **inputs)
+        assert [w.filename for w in caught if w.category is PreflightWarning] == [__file__]
+        assert "orders of magnitude" in run.provenance["notes"][0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        goodfit.fit(model(), **inputs, checks="off")
+        goodfit.fit(model(), X, Y, verbose=0)

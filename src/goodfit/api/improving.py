@@ -340,7 +340,7 @@ def proof_of(
     if validation_data is not None:
         validation_data = arguments.pair("validation_data", validation_data)
         _check_apart(model, "validation", *validation_data)
-    preflight.check(model, *data)
+    preflight.tell(preflight.check(model, *data))
     x, y = _arrays(data[0], "x"), _arrays(data[1], "y")
     if not model.built:
         raise InputError(f"the model {model.name!r} is not built.", "Give it an Input, or call it once.")

@@ -63,7 +63,7 @@ def preflight_notes(model: Any, arguments: dict[str, Any], checks: str) -> tuple
         return ()
     given = {name: arguments[name] for name in ("sample_weight", "class_weight", "validation_data")}
     notes = preflight.check(model, arguments["x"], arguments["y"], **given)
-    return notes + preflight_setup.check_arguments(model, arguments)
+    return preflight.tell(notes + preflight_setup.check_arguments(model, arguments))
 
 
 def from_files(arguments: dict[str, Any]) -> bool:

@@ -123,7 +123,7 @@ def fit(
         found = preflight.check(
             model, x, y, sample_weight=sample_weight, class_weight=class_weight, validation_data=validation_data
         )
-        found += preflight_setup.check_arguments(model, arguments)
+        found = preflight.tell(found + preflight_setup.check_arguments(model, arguments))
         arguments["x"] = preflight_batches.watched(model, x)
         arguments["validation_data"] = preflight_batches.watched(model, validation_data, "the validation's generator")
     reason = keras_internals.unsupported(model) or _unusual(model, arguments)

@@ -66,7 +66,7 @@ def fit(model: keras.Model, arguments: Mapping[str, Any], checks: str = "on") ->
     if checks == "on":
         given = {name: arguments[name] for name in ("sample_weight", "class_weight", "validation_data")}
         found = preflight.check(model, arguments["x"], arguments["y"], **given)
-        found += preflight_setup.check_arguments(model, arguments)
+        found = preflight.tell(found + preflight_setup.check_arguments(model, arguments))
     _refuse_what_cannot_travel(model, arguments)
     users = [one for one in keras_internals.listed(arguments["callbacks"]) if not keras_internals.passive(one)]
     kind = "none" if not users else "replayable" if all(map(keras_internals.replayable, users)) else "any"

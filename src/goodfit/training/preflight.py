@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from goodfit.errors import InputError
+from goodfit.errors import InputError, PreflightWarning
 from goodfit.training import keras_internals
 from goodfit.training.heads import Head, as_array, heads_of
 from goodfit.training.identity_batches import IdentityBatches
@@ -102,6 +104,20 @@ def check(
         if len(labels) == 1:
             check_identities(model.loss, *labels[0][:2])
     return tuple(warnings)
+
+
+def tell(notes: Sequence[str]) -> tuple[str, ...]:
+    """Warn of what is questionable, at the line outside goodfit that asked for the training; the same notes.
+
+    Args:
+        notes: one sentence each.
+    """
+    frame, depth = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "goodfit":
+        frame, depth = frame.f_back, depth + 1
+    for note in notes:
+        warnings.warn(note[:1].upper() + note[1:], PreflightWarning, stacklevel=depth)
+    return tuple(notes)
 
 
 def check_apart(model: keras.Model, name: str, x: Any, y: Any) -> None:

@@ -104,6 +104,7 @@ def fit(model: keras.Model, arguments: Mapping[str, Any], checks: Literal["on", 
             epochs=arguments["epochs"] - arguments["initial_epoch"],
             callbacks=bool(arguments["callbacks"]),
         )
+        preflight.tell(found)
     reason = keras_internals.unsupported(model) or _batch_level(arguments["callbacks"])
     if not reason:
         keras_internals.build_for(model, (x[:batch_size], y[:batch_size]))
