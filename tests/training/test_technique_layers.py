@@ -329,3 +329,34 @@ def test_a_model_without_dropout_is_refused(rows):
         uncertainty(dense(), x)
     with pytest.raises(InputError, match="samples is 1"):
         uncertainty(dense(keras.layers.Dropout(0.5)), x, samples=1)
+
+
+@pytest.mark.parametrize("before", ["goodfit", "keras"])
+@pytest.mark.parametrize("after", ["goodfit", "keras"])
+def test_zeros_stay_where_the_model_was_trained_before(before, after):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 6)).astype("float32")
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    fits = {"goodfit": lambda: goodfit.fit(model, x, x[:, 0], epochs=3, verbose=0)}
+    fits["keras"] = lambda: model.fit(x, x[:, 0], epochs=3, verbose=0)
+    fits[before]()
+    goodfit.prune(model, sparsity=0.5)
+    zeros = [w == 0 for w in model.get_weights() if w.ndim > 1]
+    fits[after]()
+    for was, now in zip(zeros, [w for w in model.get_weights() if w.ndim > 1], strict=True):
+        assert (now[was] == 0).all()
+        assert was.any()
+
+
+def test_a_constraint_that_is_there_is_told_before_anything_is_pruned():
+    bound = keras.constraints.MaxNorm(3)
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(16), keras.layers.Dense(4, kernel_constraint=bound)]
+    )
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    with pytest.raises(InputError, match="has the constraint MaxNorm already"):
+        goodfit.prune(model, sparsity=0.5)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -427,6 +427,13 @@ def programs(model: keras.Model) -> dict[Any, Any]:
     return vars(model._loss_tracker).setdefault("_goodfit_programs", {})
 
 
+def forget_programs(model: keras.Model) -> None:
+    """Have a model's training compiled anew, by goodfit and by Keras: something that was traced into it has changed."""
+    if model.compiled:
+        programs(model).clear()
+        model.train_function = None
+
+
 def trainable_since_compile(model: keras.Model) -> list[str]:
     """The names of layers with weights that were frozen or unfrozen since the model was compiled."""
     then = getattr(model, "_compiled_trainable_state", {})

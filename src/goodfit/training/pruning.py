@@ -12,6 +12,7 @@ import numpy as np
 
 from goodfit.arguments import number
 from goodfit.errors import InputError
+from goodfit.training import keras_internals
 from goodfit.training.constraints import KeepZeros
 from goodfit.training.preflight import check_model
 
@@ -44,15 +45,15 @@ def prune(
         model: built.
         sparsity: share of the weights to set to 0, in [0, 1).
         threshold: or the magnitude below which weights are set to 0.
-        keep: put a `KeepZeros` on each kernel (after a constraint that it has already), so that training on keeps the
-            zeros; it is saved with the model where the layer has a field for it.
+        keep: put a `KeepZeros` on each kernel, so that training on keeps the zeros; it is saved with the model where
+            the layer has a field for it.
 
     Returns:
         what was pruned.
 
     Raises:
         InputError: not exactly one of `sparsity` and `threshold`, one outside its range, a threshold above every
-            weight, or a model without kernels.
+            weight, a model without kernels, or a kernel with another constraint where the zeros are to be kept.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)])
@@ -85,6 +86,9 @@ def prune(
                 f"the threshold {least:g} is above every weight (the largest is {sizes.max():.3g}): none is left.",
                 "Give a smaller one, or a sparsity.",
             )
+    if keep:  # before anything is changed
+        for variable in kernels:
+            _check_free(variable)
     zeros, all_weights, start = {}, 0, 0
     for variable in kernels:
         mask = ~gone[start : start + math.prod(variable.shape)].reshape(variable.shape)
@@ -95,16 +99,22 @@ def prune(
         zero = float(np.mean(np.asarray(variable.value) == 0))
         zeros[str(variable.path)] = zero
         all_weights += round(zero * mask.size)
+    if keep:
+        keras_internals.forget_programs(model)
     return Pruned(all_weights / sizes.size, least, zeros)
 
 
-def _constrain(model: keras.Model, variable: Any, mask: np.ndarray) -> None:
-    """Keep the variable's zeros, in the layer's configuration too where it has a field for that."""
+def _check_free(variable: Any) -> None:
+    """`InputError` where a weight has a constraint already, beside which zeros can't be kept."""
     if variable.constraint is not None and not isinstance(variable.constraint, KeepZeros):
         raise InputError(
             f"the weight {variable.path!r} has the constraint {type(variable.constraint).__name__} already.",
             "Give prune(…, keep=False) and prune once more after the training.",
         )
+
+
+def _constrain(model: keras.Model, variable: Any, mask: np.ndarray) -> None:
+    """Keep the variable's zeros, in the layer's configuration too where it has a field for that."""
     constraint = KeepZeros(mask)
     variable.constraint = constraint
     for layer in model._flatten_layers(include_self=False):
