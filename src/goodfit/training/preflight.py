@@ -70,9 +70,9 @@ def check(
     if isinstance(x, IdentityBatches):
         x, y = x.x, x.y
     _check_frozen(model)
-    _check_shape(model, "x", x)
+    check_shape(model, "x", x)
     if isinstance(validation_data, (tuple, list)) and validation_data:
-        _check_shape(model, "validation x", validation_data[0])
+        check_shape(model, "validation x", validation_data[0])
     heads = heads_of(model, x)
     warnings = [note for head in heads for note in _check_output(head)]
     if isinstance(class_weight, Mapping) and class_weight:
@@ -125,12 +125,12 @@ def check_apart(model: keras.Model, name: str, x: Any, y: Any) -> None:
 
     Args:
         model: compiled.
-        name: what to call them, such as `"test"`, or `""`.
+        name: what to call them, such as `"test"`.
         x: inputs.
         y: targets.
     """
-    inputs, targets = f"{name} x".lstrip(), f"{name} y".lstrip()
-    _check_shape(model, inputs, x)
+    inputs, targets = f"{name} x", f"{name} y"
+    check_shape(model, inputs, x)
     check_values(model, inputs, x)
     check_values(model, targets, y)
     check_targets(heads_of(model, x), targets, y)
@@ -162,7 +162,7 @@ def check_rows(model: keras.Model, x: Any, name: str = "x") -> None:
         x: the rows, an array.
         name: what to call them.
     """
-    _check_shape(model, name, x if hasattr(x, "shape") else np.asarray(x))
+    check_shape(model, name, x if hasattr(x, "shape") else np.asarray(x))
     for one, array, columns in _arrays(name, x if hasattr(x, "shape") else np.asarray(x)):
         if array.size:
             _check_values(model, one, array, columns)
@@ -228,7 +228,7 @@ def _check_kind(name: str, data: Any) -> None:
         raise InputError(f"{name} holds values of pandas's type {kind}, which Keras doesn't take.", remedy)
 
 
-def _check_shape(model: keras.Model, name: str, x: Any) -> None:
+def check_shape(model: keras.Model, name: str, x: Any) -> None:
     """`InputError` where the rows of a single array are of another shape than the one input of the model."""
     graph = keras_internals.functional(model)
     if graph is None or not hasattr(x, "shape") or type(model).train_step is not keras.Model.train_step:
@@ -342,7 +342,7 @@ def _check_pixels(model: keras.Model, name: str, array: np.ndarray) -> list[str]
     if graph is None:  # its own `call` may do anything
         return []
     parts = [*graph._flatten_layers(include_self=False), *getattr(graph, "operations", ())]
-    if any(isinstance(part, _SCALING) or not _plain(part) for part in parts):
+    if any(isinstance(part, _SCALING) or not _of_keras(part) for part in parts):
         return []
     if array.min() < 0 or not BYTES < array.max() <= 255:
         return []
@@ -352,10 +352,10 @@ def _check_pixels(model: keras.Model, name: str, array: np.ndarray) -> list[str]
     ]
 
 
-def _plain(part: Any) -> bool:
+def _of_keras(part: Any) -> bool:
     """Whether a part of a model is a layer of Keras's own, and no function of the user's."""
-    own = not type(part).__module__.startswith("keras.")
-    return isinstance(part, keras.layers.Layer) and not own and not isinstance(part, keras.layers.Lambda)
+    kinds = isinstance(part, keras.layers.Layer) and not isinstance(part, keras.layers.Lambda)
+    return kinds and type(part).__module__.startswith("keras.")
 
 
 def _check_weights(name: str, array: np.ndarray) -> list[str]:

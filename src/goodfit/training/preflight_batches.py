@@ -51,13 +51,11 @@ def _watched(model: keras.Model, batches: Iterator[Any], name: str) -> Iterator[
             try:
                 if heads is None:
                     heads = heads_of(model, x)
-                    preflight.check_apart(model, "", x, y)
-                elif not finite:
-                    preflight.check_values(model, "x", x)
-                    preflight.check_values(model, "y", y)
-                preflight.check_targets(heads, "y", y)
+                    preflight.check_shape(model, "x", x)
                 if not finite:
-                    preflight.check_values(model, "sample_weight", weights)
+                    for called, part in (("x", x), ("y", y), ("sample_weight", weights)):
+                        preflight.check_values(model, called, part)
+                preflight.check_targets(heads, "y", y)
             except InputError as problem:
                 raise InputError(f"In batch {number} of {name}, {problem.problem}", problem.remedy) from None
         yield batch
