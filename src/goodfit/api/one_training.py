@@ -57,13 +57,9 @@ def preflight_notes(model: Any, arguments: dict[str, Any], checks: str) -> tuple
     Raises:
         InputError: the training can't be meant.
     """
-    from goodfit.training import preflight, preflight_setup
+    from goodfit.training import preflight_setup
 
-    if checks != "on":
-        return ()
-    given = {name: arguments[name] for name in ("sample_weight", "class_weight", "validation_data")}
-    notes = preflight.check(model, arguments["x"], arguments["y"], **given)
-    return preflight.tell(notes + preflight_setup.check_arguments(model, arguments))
+    return preflight_setup.look(model, arguments) if checks == "on" else ()
 
 
 def from_files(arguments: dict[str, Any]) -> bool:

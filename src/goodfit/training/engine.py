@@ -12,7 +12,7 @@ import jax
 import keras
 import numpy as np
 
-from goodfit.training import keras_internals, loops, preflight, preflight_batches, preflight_setup
+from goodfit.training import keras_internals, loops, preflight_batches, preflight_setup
 from goodfit.training.identity_batches import IdentityBatches
 from goodfit.training.keras_internals import Rows
 from goodfit.training.signals import Sampler, sampler
@@ -120,10 +120,7 @@ def fit(
     }
     found: tuple[str, ...] = ()
     if checks == "on":
-        found = preflight.check(
-            model, x, y, sample_weight=sample_weight, class_weight=class_weight, validation_data=validation_data
-        )
-        found = preflight.tell(found + preflight_setup.check_arguments(model, arguments))
+        found = preflight_setup.look(model, arguments)
         arguments["x"] = preflight_batches.watched(model, x)
         arguments["validation_data"] = preflight_batches.watched(model, validation_data, "the validation's generator")
     reason = keras_internals.unsupported(model) or _unusual(model, arguments)

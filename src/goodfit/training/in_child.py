@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from goodfit.errors import GoodfitError, InputError
-from goodfit.training import keras_internals, messages, preflight, preflight_setup
+from goodfit.training import keras_internals, messages, preflight_setup
 from goodfit.training.child import numpy_state, set_numpy_state
 from goodfit.training.engine import EngineResult
 from goodfit.training.interrupt import Postponed
@@ -64,9 +64,7 @@ def fit(model: keras.Model, arguments: Mapping[str, Any], checks: str = "on") ->
     began = time.perf_counter()
     found: tuple[str, ...] = ()
     if checks == "on":
-        given = {name: arguments[name] for name in ("sample_weight", "class_weight", "validation_data")}
-        found = preflight.check(model, arguments["x"], arguments["y"], **given)
-        found = preflight.tell(found + preflight_setup.check_arguments(model, arguments))
+        found = preflight_setup.look(model, arguments)
     _refuse_what_cannot_travel(model, arguments)
     users = [one for one in keras_internals.listed(arguments["callbacks"]) if not keras_internals.passive(one)]
     kind = "none" if not users else "replayable" if all(map(keras_internals.replayable, users)) else "any"

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from goodfit.errors import InputError
+from goodfit.training import preflight
 
 HIGHEST_RATE = 1e3
 """Learning rates above this are refused: each step would throw the weights a thousand gradients away."""
@@ -149,6 +150,24 @@ def _schedules(model: keras.Model, steps: int) -> Iterator[str]:
                 f"the schedule {type(schedule).__name__} of the {name} spans {span:,.0f} steps, and the training makes "
                 f"{steps:,}: it will not come to its end."
             )
+
+
+def look(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The whole pre-flight of a `fit`: data, setup and model; what is questionable is warned of.
+
+    Args:
+        model: compiled.
+        arguments: of `fit`, by name.
+
+    Returns:
+        What is questionable but may be meant.
+
+    Raises:
+        InputError: for what can't be meant.
+    """
+    given = {name: arguments[name] for name in ("sample_weight", "class_weight", "validation_data")}
+    found = preflight.check(model, arguments["x"], arguments["y"], **given)
+    return preflight.tell(found + check_arguments(model, arguments))
 
 
 def check_arguments(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[str, ...]:
