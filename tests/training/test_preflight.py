@@ -53,6 +53,11 @@ def changed(array, place, value):
             {"y": np.full(12, 0.5)},
             ["not whole numbers"],
         ),
+        (
+            lambda: model(3, "softmax", "sparse_categorical_crossentropy"),
+            {"y": np.eye(3)[np.arange(12) % 3]},
+            ["3 columns", "np.argmax(y, axis=1)"],
+        ),
         (lambda: model(1, "sigmoid", "binary_crossentropy"), {"y": 5 * (np.arange(12) % 2)}, ["(5) with binary"]),
         (lambda: model(1, "softmax"), {}, ["softmax over one unit"]),
         (model, {"x": pd.DataFrame(X, columns=list("abc")).assign(c="red")}, ["not numbers", "column 'c'"]),

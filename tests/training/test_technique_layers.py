@@ -323,10 +323,44 @@ def test_functional_models_alpha_dropout_and_classes(rows):
     assert (found.sd > 0).all()
 
 
+def test_the_dropout_of_recurrent_layers_is_drawn_too():
+    x = np.random.default_rng(0).normal(size=(6, 5, 3)).astype("float32")
+    x[2:, 3:] = 0
+    layers, count = keras.layers, 64
+    for layer in (
+        layers.GRU(4, recurrent_dropout=0.3),
+        layers.Bidirectional(layers.LSTM(4, dropout=0.3)),
+        layers.RNN([layers.LSTMCell(4), layers.LSTMCell(4, dropout=0.3)]),
+    ):
+        model = keras.Sequential([keras.Input((5, 3)), layers.Masking(), layer, layers.Dense(1)])
+        found = uncertainty(model, x, samples=2000)
+        drawn = np.stack([np.asarray(model(x, training=True)) for _ in range(count)])
+        np.testing.assert_allclose(found.mean, drawn.mean(axis=0), atol=4 * found.sd.max() / np.sqrt(count))
+        np.testing.assert_allclose(found.sd, drawn.std(axis=0, ddof=1), rtol=4 / np.sqrt(2 * count))
+
+
+@pytest.fixture(params=["mixed_bfloat16", "mixed_float16"])
+def mixed_precision(request):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_numbers_of_words_stay_whole_in_mixed_precision():
+    x = np.random.default_rng(0).integers(0, 5000, (20, 4))
+    layers = [keras.Input((4,), dtype="int32"), keras.layers.Embedding(5000, 8), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dropout(1e-7), keras.layers.Dense(1, dtype="float32")])
+    np.testing.assert_allclose(uncertainty(model, x, samples=2).mean, model.predict(x, verbose=0), rtol=1e-5)
+
+
 def test_a_model_without_dropout_is_refused(rows):
     x, _ = rows(10)
     with pytest.raises(InputError, match="no dropout"):
         uncertainty(dense(), x)
+    with pytest.raises(InputError, match="no dropout"):
+        uncertainty(keras.Sequential([keras.Input((5, 3)), keras.layers.LSTM(4)]), np.ones((2, 5, 3)))
     with pytest.raises(InputError, match="samples is 1"):
         uncertainty(dense(keras.layers.Dropout(0.5)), x, samples=1)
 

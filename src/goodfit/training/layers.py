@@ -112,3 +112,7 @@ class MonteCarlo(keras.layers.Wrapper):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the layer."""
         return self.layer.compute_output_shape(input_shape)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """That of the layer: a recurrent one may end the sequence."""
+        return self.layer.compute_mask(inputs, previous_mask)

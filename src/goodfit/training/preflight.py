@@ -417,6 +417,13 @@ def _check_targets(head: Head, name: str, array: np.ndarray) -> None:
         return
     if loss == "sparse_categorical_crossentropy":
         _check_classes(name, array, width)
+        if len(head.shape) == 2 and array.ndim == 2 and array.shape[1] > 1:
+            raise InputError(
+                f"{name} has {array.shape[1]} columns, and the loss takes one: the number of each row's class.",
+                f"Give np.argmax({name}, axis=1), or use categorical_crossentropy."
+                if _is_one_hot(array)
+                else "Give one column, or an output for each.",
+            )
         return
     if loss in ("binary_crossentropy", "binary_focal_crossentropy"):
         outside = np.unique(array[(array < 0) | (array > 1)]) if array.dtype.kind != "b" else np.zeros(0)
@@ -433,6 +440,10 @@ def _check_targets(head: Head, name: str, array: np.ndarray) -> None:
             f"Give the last layer {columns} unit{'s' * (columns != 1)}, or the targets {width} "
             f"column{'s' * (width != 1)}.",
         )
+
+
+def _is_one_hot(array: np.ndarray) -> bool:
+    return bool(((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all())
 
 
 def _check_classes(name: str, array: np.ndarray, width: int) -> None:

@@ -23,6 +23,9 @@ from goodfit.training.recipes import seeded, serialize
 
 DROPOUTS = ("Dropout", "AlphaDropout", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
 """Layers whose randomness makes the samples."""
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+"""Layers that may hold dropout of their own: one mask for all steps of a sequence, as in Gal and Ghahramani (2016b), "A
+theoretically grounded application of dropout in recurrent neural networks"."""
 SAMPLES = 100
 """Samples where no number is asked for. The standard deviation of a standard deviation of n samples is about
 1 / √(2n) of it: 7 %."""
@@ -95,17 +98,16 @@ def with_dropout_on(model: keras.Model, seed: int = 0) -> keras.Model:
     Raises:
         InputError: the model has no dropout, or can't be rebuilt from its configuration.
     """
-    layers = model._flatten_layers(include_self=False)
-    active = [part for part in layers if type(part).__name__ in DROPOUTS and getattr(part, "rate", 0) > 0]
-    if any(isinstance(part, MonteCarlo) for part in layers):
+    if any(isinstance(part, MonteCarlo) for part in model._flatten_layers(include_self=False)):
         return model
-    if not active:
-        raise InputError(
-            f"the model {model.name!r} has no dropout, so its predictions don't spread.",
-            "Train it with dropout (keras.layers.Dropout), or train several seeds and compare them.",
-        )
     try:
-        config, known = _switched_on(seeded(serialize(model), seed)), own_classes.known_to(model)
+        plain, known = seeded(serialize(model), seed), own_classes.known_to(model)
+        config = _switched_on(plain)
+        if config == plain:
+            raise InputError(
+                f"the model {model.name!r} has no dropout layer, so its predictions don't spread.",
+                "Train it with dropout (keras.layers.Dropout), or train several seeds and compare them.",
+            )
         twin: Any = keras.saving.deserialize_keras_object(config, custom_objects=known)
         twin.set_weights(model.get_weights())
         keras_internals.settle(twin)
@@ -191,7 +193,7 @@ def sampler(model: keras.Model, samples: int = SAMPLES) -> Callable[..., Uncerta
                 block = array[start : start + size]
                 padded = np.concatenate([block, np.repeat(block[:1], size - len(block), axis=0)])
                 keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), samples)
-                drawn = np.asarray(run(held, jnp.asarray(padded, twin.compute_dtype), keys), dtype=np.float64)
+                drawn = np.asarray(run(held, jnp.asarray(padded), keys), dtype=np.float64)
                 parts.append(drawn.reshape(samples, size, -1)[:, : len(block)])
         values = np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0, 1))
         return Uncertainty(values.mean(axis=0), values.std(axis=0, ddof=1), values)
@@ -217,7 +219,7 @@ def _switched_on(part: Any) -> Any:
         return [_switched_on(item) for item in part]
     if not isinstance(part, dict):
         return part
-    if part.get("class_name") in DROPOUTS and "config" in part:
+    if isinstance(part.get("config"), dict) and _drops(part):
         outer = {key: value for key, value in part.items() if key in ("name", "inbound_nodes")}
         inner = {key: value for key, value in part.items() if key not in ("name", "inbound_nodes", "build_config")}
         return {
@@ -233,3 +235,17 @@ def _switched_on(part: Any) -> Any:
             },
         }
     return {key: _switched_on(value) for key, value in part.items()}
+
+
+def _drops(part: Any) -> bool:
+    """Whether a layer's configuration is that of a dropout, or of a recurrent layer with dropout of its own."""
+    if not isinstance(part, dict) or not isinstance(config := part.get("config"), dict):
+        return False
+    if part.get("class_name") in DROPOUTS:
+        return config.get("rate", 0) > 0
+    if part.get("class_name") not in RECURRENT and not str(part.get("class_name")).endswith("Cell"):
+        return False
+    inner = [config.get("cell"), config.get("layer"), config.get("backward_layer")]
+    if isinstance(stacked := (config.get("cell") or {}).get("config", {}).get("cells"), list):
+        inner += stacked
+    return any(config.get(rate, 0) for rate in ("dropout", "recurrent_dropout")) or any(map(_drops, inner))
