@@ -100,3 +100,9 @@ def test_a_page_in_the_terminal() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "POOR_FIT = 0.8: " in text
     assert "`" not in text
+
+
+@pytest.mark.parametrize("slug", CHECKS)
+def test_every_constant_is_told_once(slug: str) -> None:
+    told = re.findall(r"^\| `([A-Z0-9_]+)` \|", pages.page(CHECKS[slug]), re.MULTILINE)
+    assert len(told) == len(set(told))

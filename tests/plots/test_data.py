@@ -115,3 +115,14 @@ def test_further_stages_are_marked():
     assert chart.stages == (2.0, 4.0)
     assert "A further stage begins at epoch 2, 4." in chart.summary
     assert curve_chart(Run.from_history({"loss": [1.0, 0.5]})).stages == ()
+
+
+def test_the_summary_tells_the_best_value_of_what_is_better_high():
+    run = Run(
+        {"loss": np.array([[3.0, 1.0, 2.0]]), "val_accuracy": np.array([[0.5, 0.9, 0.8]])},
+        np.arange(3),
+        (0,),
+        ("finished",),
+    )
+    assert "lowest 1 at epoch 1" in curve_chart(run, "loss").summary
+    assert "highest 0.9 at epoch 1" in curve_chart(run, "accuracy").summary

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from goodfit.plots import curve_chart
-from goodfit.report import terminal
+from goodfit.report import terminal, words
 from goodfit.report.braille import draw
-from goodfit.values import Diagnosis, Run
+from goodfit.values import Diagnosis, Run, Score, Study
 
 
 def printed(thing, width=80, encoding="utf-8", **options) -> str:
@@ -162,3 +162,13 @@ def test_a_lone_value_between_two_columns_is_drawn():
     lines = ["".join(text for text, _ in line) for line in draw(chart, 40, 10, False, False)]
     marks = {char for line in lines[1:11] for char in line.split("|", 1)[1].strip()}
     assert len(marks) >= 2  # of both curves
+
+
+def test_equal_scores_are_equally_good():
+    from goodfit.plots import score_tables
+
+    for rival, starred, said in ((2.0, [True, True], "the same score"), (2.5, [True, False], "best score")):
+        scores = (Score("network", "test", "mae", 2.0, 1.8, 2.25), Score("linear", "test", "mae", rival))
+        (table,) = score_tables(Study((), "regression", scores))
+        assert [line.best for line in words.score_lines(table)] == starred
+        assert said in words.judgement(table)

@@ -41,8 +41,7 @@ def probed(run: Run, model: Any, arguments: Mapping[str, Any], report: Report) -
 
     dataset = dataset_of(model, arguments)
     measurements = dict(run.measurements)
-    weighted = arguments.get("sample_weight") is not None or arguments.get("class_weight")
-    if dataset is not None and "chance_loss" not in measurements and not weighted:
+    if dataset is not None and "chance_loss" not in measurements and _comparable(model, arguments):
         report(Progress("probe headroom"))
         measurements |= _headroom(dataset)
         told = {name.removesuffix("_loss"): value for name, value in measurements.items() if name in _TOLD}
@@ -108,6 +107,14 @@ def _headroom(dataset: Dataset) -> dict[str, float]:
         return {}
     smaller = dataclasses.replace(dataset, x=x, train=train)
     return tables.baseline_losses(smaller, tables.baselines(smaller))
+
+
+def _comparable(model: Any, arguments: Mapping[str, Any]) -> bool:
+    """Whether the losses of baselines are of the same kind as the model's: smoothed labels have a loss that even
+    perfect predictions don't get below, weighted rows another mean."""
+    weighted = arguments.get("sample_weight") is not None or arguments.get("class_weight")
+    smoothed = hasattr(model.loss, "get_config") and model.loss.get_config().get("label_smoothing")
+    return not weighted and not smoothed
 
 
 def _loss_name(model: Any) -> str:

@@ -369,7 +369,7 @@ def unfinished(case: Case) -> Finding:
     evidence = [
         Evidence("gain to expect from twice the epochs", gain, needed, ">"),
         Evidence("slope of the last half over its error", max(slope, -100.0), -thresholds.TREND_T, "<"),
-        Evidence("share of seeds still improving", share, thresholds.SEED_SHARE, ">"),
+        Evidence("share of seeds still improving", share, thresholds.SEED_SHARE, ">="),
     ]
     if share >= thresholds.SEED_SHARE and gain >= needed:
         message = f"The {what} was still falling when the training ended; twice the epochs may gain about {gain:.0%}."

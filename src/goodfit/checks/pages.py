@@ -65,7 +65,7 @@ def page(check: Check) -> str:
     for heading, text in sections.items():
         lines += [f"## {SECTIONS[heading]}", ""]
         for paragraph in text:
-            used += [name for name in _names(paragraph) if name not in used]
+            used += [name for name in dict.fromkeys(_names(paragraph)) if name not in used]
             lines += [_with_values(paragraph), ""]
         if heading == "Detected" and used:
             lines += _table(used)

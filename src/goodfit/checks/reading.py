@@ -12,25 +12,7 @@ import numpy as np
 from goodfit.checks import thresholds
 from goodfit.stats import Slope, least_squares_slope, noise_sd, relative_gain, running_median, smooth
 from goodfit.values import Run
-
-_GREATER_IS_BETTER = (
-    "accuracy",
-    "acc",
-    "auc",
-    "f1",
-    "r2",
-    "precision",
-    "recall",
-    "iou",
-    "dice",
-    "map",
-    "bleu",
-    "score",
-)
-_LOWER_IS_BETTER = (
-    "loss", "mse", "mae", "error", "nll", "perplexity", "rmse", "cost", "crossentropy", "entropy", "xent", "bce",
-    "msle", "mape", "kl", "hinge",
-)  # fmt: skip
+from goodfit.values.metric_names import better
 
 
 @dataclass(frozen=True, eq=False)
@@ -396,10 +378,10 @@ def _pick(run: Run) -> tuple[str, bool]:
         return "loss", True
     bases = list(dict.fromkeys(name.removeprefix("val_") for name in run.curves if logged(name)))
     bases.sort(key=lambda base: not (logged(base) and logged(f"val_{base}")))
-    for words, lower in ((_LOWER_IS_BETTER, True), (_GREATER_IS_BETTER, False)):
+    for side in ("lower", "higher"):
         for base in bases:
-            if any(word in base.lower().split("_") or base.lower().endswith(word) for word in words):
-                return base, lower
+            if better(base) == side:
+                return base, side == "lower"
     return "loss", True
 
 

@@ -280,7 +280,7 @@ def unstable(case: Case) -> Finding:
         Evidence("share of epochs with a spike", spikes, thresholds.UNSTABLE_SPIKE_SHARE, ">"),
     ]
     if n > 1:
-        evidence.append(Evidence("share of seeds that diverged", share, thresholds.UNSTABLE_SEED_SHARE, ">"))
+        evidence.append(Evidence("share of seeds that diverged", share, thresholds.UNSTABLE_SEED_SHARE, ">="))
     changes = [remedies.lower_learning_rate(1 / 3), remedies.clip_gradients(), remedies.larger_batches()]
     best = _best_epoch_gain(reading)
     jumps = (noise > thresholds.UNSTABLE_NOISE and rises > thresholds.UNSTABLE_RISES) or (
@@ -371,7 +371,7 @@ def loss_spikes(case: Case) -> Finding:
     share = float(np.mean([count > 0 for count, _ in counted]))
     highest = float(np.median([height for _, height in counted]))
     evidence = [
-        Evidence("share of seeds with a spike", share, thresholds.SEED_SHARE, ">"),
+        Evidence("share of seeds with a spike", share, thresholds.SEED_SHARE, ">="),
         Evidence("highest spike over chance", highest, thresholds.SPIKE_HEIGHT, ">"),
     ]
     if share < thresholds.SEED_SHARE:

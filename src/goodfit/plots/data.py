@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from goodfit.values import Run
+from goodfit.values.metric_names import better
 
 Part = Literal["training", "validation"]
 
@@ -302,13 +303,15 @@ def _with_summary(chart: CurveChart) -> CurveChart:
     """The chart with its summary written out."""
     unit = chart.unit
     of = f" (median of {chart.seed_count} seeds)" if chart.seed_count > 1 else ""
-    parts = []
+    parts, rises = [], better(chart.quantity) == "higher"
     for curve in chart.curves:
-        first, last, lowest = curve.median[0], curve.median[-1], min(curve.median)
-        where = curve.x[curve.median.index(lowest)]
+        first, last = curve.median[0], curve.median[-1]
+        extreme = max(curve.median) if rises else min(curve.median)
+        where = curve.x[curve.median.index(extreme)]
         parts.append(
             f"{curve.part.capitalize()} {metric_label(chart.quantity)}{of}: {first:.4g} at {unit} {curve.x[0]:g}, "
-            f"{last:.4g} at {unit} {curve.x[-1]:g}; lowest {lowest:.4g} at {unit} {where:g}."
+            f"{last:.4g} at {unit} {curve.x[-1]:g}; {'highest' if rises else 'lowest'} {extreme:.4g} at "
+            f"{unit} {where:g}."
         )
         if curve.broken:
             seed, epoch = min(curve.broken, key=lambda pair: pair[1])

@@ -94,7 +94,7 @@ def threshold(evidence: Evidence) -> str:
     """Where the finding begins, in words; `""` for a number that stands for information only."""
     if evidence.threshold is None:
         return ""
-    side = {">": "above", "<": "below", "": "at"}[evidence.relation]
+    side = {">": "above", ">=": "at or above", "<": "below", "": "at"}[evidence.relation]
     return f"found {side} {measured(evidence.threshold, evidence.unit, 3)}"
 
 
@@ -130,6 +130,7 @@ def score_lines(table: ScoreTable, to: str = " – ") -> tuple[ScoreLine, ...]:
         [('network', '2.000', '1.80 – 2.25', True), ('mean', '6.010', '', False)]
     """
     places = decimals(table.scores[0].value)
+    best = fixed(table.scores[table.best].value, places)
 
     def ends(low: float | None, high: float | None) -> str:
         if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
@@ -142,9 +143,9 @@ def score_lines(table: ScoreTable, to: str = " – ") -> tuple[ScoreLine, ...]:
             value=fixed(score.value, places),
             interval=ends(score.low, score.high),
             seeds=ends(min(score.spread), max(score.spread)) if len(score.spread) > 1 else "",
-            best=place == table.best and len(table.scores) > 1,  # of one there is no best
+            best=fixed(score.value, places) == best and len(table.scores) > 1,  # of one there is no best
         )
-        for place, score in enumerate(table.scores)
+        for score in table.scores
     )
 
 
@@ -186,6 +187,9 @@ def judgement(table: ScoreTable) -> str:
     if len(table.scores) < 2 or network.model != "network":
         return ""
     name = model_words(best.model).capitalize()
+    same = [line for line in score_lines(table) if line.best]
+    if len(same) > 1 and same[0].model == "network":
+        return f"The network and {model_words(same[1].model)} have the same score."
     noise = ", but within the network's 95 % interval: no clear difference."
     if table.best == 0:
         return "The network has the best score" + (

@@ -188,11 +188,12 @@ def read(learning_rates: np.ndarray, losses: np.ndarray) -> RateRange:
     start = float(np.median(curve[: max(window, bottom // 4)]))
     noise = noise_sd(median[: max(bottom, 2 * window)]) / math.sqrt(window)
     fall = start - float(curve[bottom])
-    if not fall > max(FALLEN * noise, 1e-3 * abs(start)):
+    needed = max(FALLEN * noise, 1e-3 * abs(start))
+    if not fall > needed:
         return RateRange(
             rates, losses, smoothed, None,
-            f"The loss falls at no rate by more than its noise ({fall:.3g} against {noise:.2g}): give more steps, "
-            "larger batches, or look at the data.",
+            f"The loss falls at no rate clearly beyond its noise (by {fall:.3g} of {needed:.2g} needed): give more "
+            "steps, larger batches, or look at the data.",
         )  # fmt: skip
     slope = smooth(np.gradient(curve, np.log10(rates[:end])), window)
     begun, half = (_last_above(curve[: bottom + 1], start - share * fall) for share in (BEGUN, 0.5))

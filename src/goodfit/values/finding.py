@@ -41,7 +41,7 @@ class Evidence:
     name: str
     value: float
     threshold: float | None = None
-    relation: Literal[">", "<", ""] = ""
+    relation: Literal[">", ">=", "<", ""] = ""
     unit: str = ""
 
     def __str__(self) -> str:
