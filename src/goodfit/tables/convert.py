@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import Literal
 
@@ -22,6 +22,8 @@ MISSING_WORDS = frozenset(
 )
 MISSING_NUMBER_WORDS = MISSING_WORDS | {"none", "nil", "missing", "unknown", ".", "..", "...", "–", "—", "*", "x"}
 NUMERIC_SHARE = 0.8  # of a column's cells: from here on the others are stray text among numbers
+_OTHER = {".": ",", ",": "."}
+_SIGNS = {",": "commas", ".": "points", " ": "spaces", "'": "apostrophes"}
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
 _DATE_SHAPE = re.compile(r"(?=.*\d)[\w.,:/+ -]{6,35}")
 _DATE_FORMATS = (
@@ -75,6 +77,20 @@ class Form:
     thousands: str = ""
     symbol: str = ""
     format: str = ""
+
+    def marked(self, decimal: str | None, thousands: str | None) -> Form:
+        """The same with marks that were given, `None` where not; where one would stand for both, the given one counts.
+
+        >>> Form("number", ",", ".").marked(".", None), Form("number").marked(None, ".").decimal
+        (Form(kind='number', decimal='.', thousands='', symbol='', format=''), ',')
+        """
+        if self.kind != "number":
+            return self
+        if decimal is None:
+            decimal = _OTHER[self.decimal] if thousands == self.decimal else self.decimal
+        if thousands is None:
+            thousands = "" if self.thousands == decimal else self.thousands
+        return replace(self, decimal=decimal, thousands=thousands)
 
 
 @dataclass(frozen=True)
@@ -191,8 +207,11 @@ def convert(
 
 def conform(
     name: str, cells: pd.Series | Cells, form: Form, na: Sequence[str] | None, where: Callable[[int], str]
-) -> pd.Series:
+) -> Converted:
     """A column of another table, read as the training table's was.
+
+    Numbers are written with the training table's marks, or all of the column with the same other ones, which the note
+    then says: thousands set apart as they were not there, or plain decimal points where the comma was the decimal mark.
 
     Args:
         name: of the column.
@@ -205,7 +224,7 @@ def conform(
         float64 for numbers, datetime64 for dates, objects (text or `None`) otherwise.
 
     Raises:
-        InputError: a cell is neither of that form nor missing.
+        InputError: a cell is neither of that form nor missing, or the column can be read with other marks in two ways.
     """
     given, anywhere, among_numbers = missing_words(na)
     if isinstance(cells, pd.Series):
@@ -215,21 +234,24 @@ def conform(
             values = values.mask(values.isin(_as_floats(given)))
             if (fault := _infinite(name, values.to_numpy(), where)) is not None:
                 raise fault.error()
-            return values
+            return Converted(values, form)
         if form.kind == "date" and pd.api.types.is_datetime64_any_dtype(dtype):
-            return _naive(cells)
+            return Converted(_naive(cells), form)
     codes, words = _texts(cells)
     folded = [word.lower() for word in words]
     gone = np.array([word in given or low in anywhere for word, low in zip(words, folded)], dtype=bool)
     if form.kind == "number":
-        numbers = [None if out else _one_number(word, form) for word, out in zip(words, gone)]
-        values = pd.Series(np.array([np.nan if n is None else n for n in [*numbers, None]])[codes])
+        gone_number = gone | np.array([low in among_numbers for low in folded], dtype=bool)
+        form, numbers, note = _marks(name, words, gone_number, form)
+        values = pd.Series(
+            np.array([np.nan if n is None or out else n for n, out in zip(numbers, gone)] + [np.nan])[codes]
+        )
         values = values.mask(values.isin(_as_floats(given)))
-        good = np.array([n is not None or low in among_numbers for n, low in zip(numbers, folded)], dtype=bool) | gone
+        good = np.array([n is not None for n in numbers], dtype=bool) | gone_number
         fault = _infinite(name, values.to_numpy(), where) if good.all() else _stray(name, codes, words, good, where)
         if fault is not None:
             raise fault.error()
-        return values
+        return Converted(values, form, note=note)
     if form.kind == "date":
         text = pd.Series(words, dtype=object).mask(gone)
         parsed = _parse_dates(text, form.format)
@@ -238,12 +260,12 @@ def conform(
         good = (parsed.notna() | text.isna()).to_numpy()
         if not good.all():
             raise _stray(name, codes, words, good, where, "dates").error()
-        return _take_dates(parsed, codes)
+        return Converted(_take_dates(parsed, codes), form)
     if form.kind == "code":
         numbers = [_one_number(word, form) for word in words]
         words = [word if number is None else text_of(number) for word, number in zip(words, numbers)]
     lookup = np.array([*(None if out else word for word, out in zip(words, gone)), None], dtype=object)
-    return pd.Series(lookup[codes], dtype=object)
+    return Converted(pd.Series(lookup[codes], dtype=object), form)
 
 
 # --- pieces --------------------------------------------------------------------------------------------------------
@@ -345,8 +367,7 @@ def _as_number(
         said.append(f"the comma is the decimal mark (“{example}”)")
     marked = [words[i] for i in range(len(words)) if not gone[i] and thousands and thousands in words[i]]
     if marked:
-        what = {",": "commas", ".": "points", " ": "spaces", "'": "apostrophes"}.get(thousands, repr(thousands))
-        said.append(f"{what} set the thousands apart (“{marked[0]}”)")
+        said.append(f"{_SIGNS.get(thousands, repr(thousands))} set the thousands apart (“{marked[0]}”)")
         if (",", "") in styles:
             said.append("give --decimal , where the comma is the decimal mark")
     if symbol:
@@ -360,12 +381,51 @@ def _as_number(
     return Converted(series, form, _count(words, sizes, gone), note, _infinite(name, values, where))
 
 
+def _marks(name: str, words: list[str], gone: np.ndarray, form: Form) -> tuple[Form, list[float | None], str]:
+    """The form by whose marks all words of another table are numbers, the numbers, and what is said of other marks.
+
+    The training table's marks come first. A column that they don't fit is read with one other pair as a whole, never
+    cell by cell, for “1.234” beside “0.264” is no thousand. Words that are no numbers are `None`.
+    """
+
+    def read(decimal: str, thousands: str) -> tuple[Form, list[float | None], bool]:
+        other = replace(form, decimal=decimal, thousands=thousands)
+        numbers = [_one_number(word, other) for word in words]
+        return other, numbers, all(out or n is not None for n, out in zip(numbers, gone))
+
+    known, numbers, fits = read(form.decimal, form.thousands)
+    if fits:
+        return known, numbers, ""
+    learnt = "the point" if form.decimal == "." else "the comma"
+    mark = _OTHER[form.decimal]
+    grouped, by_groups, fits_groups = read(form.decimal, mark)
+    plain, by_points, fits_plain = read(".", "")
+    example = next((word for word, out in zip(words, gone) if not out and mark in word), "")
+    if form.decimal == "," and fits_groups and fits_plain:
+        raise InputError(
+            f"the column {name!r} can be read in two ways: the point in “{example}” is the decimal mark, or it sets "
+            "thousands apart; the training table was read with the comma as the decimal mark.",
+            "Give --decimal . or --thousands . to say which.",
+        )
+    if fits_groups:
+        said = f"{name!r}: {_SIGNS[mark]} set the thousands apart (“{example}”), which they don't in the training table"
+        said += "; give --decimal , where the comma is the decimal mark" if mark == "," else ""
+        return grouped, by_groups, f"{said}."
+    if fits_plain:
+        said = f"{name!r}: the point is the decimal mark (“{example}”), which in the training table is {learnt}."
+        return plain, by_points, said
+    if any(read(mark, thousands)[2] for thousands in ("", form.decimal)):
+        raise InputError(
+            f"the column {name!r} holds numbers such as “{example}”, and the training table was read with {learnt} as "
+            "the decimal mark.",
+            f"Give --decimal {mark} where that is the decimal mark of this table.",
+        )
+    return known, numbers, ""
+
+
 def _one_number(word: str, form: Form) -> float | None:
-    """A number of that form, or a plainly written one."""
-    bare = bare_number(word, form.symbol)
-    number = parse_number(bare, form.decimal, form.thousands)
-    if number is None:
-        number = parse_number(bare, ".", "," if form.decimal == "." else "")
+    """A number of that form, with or without its symbol."""
+    number = parse_number(bare_number(word, form.symbol), form.decimal, form.thousands)
     return None if number is not None and math.isnan(number) else number
 
 
