@@ -295,8 +295,8 @@ def _by_time(table: Table, rows: np.ndarray, column: str, validation: float, tes
 
 def _moment(value: object) -> str:
     if isinstance(value, np.datetime64):
-        return str(value.astype("datetime64[s]")).replace("T00:00:00", "").replace("T", " ")
-    return f"{value:g}"
+        return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
+    return text_of(value)
 
 
 def _test_rows(table: Table, inspection: Inspection, test_table: Table) -> tuple[np.ndarray, str]:
