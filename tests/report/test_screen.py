@@ -162,3 +162,23 @@ def test_a_lone_value_between_two_columns_is_drawn():
     lines = ["".join(text for text, _ in line) for line in draw(chart, 40, 10, False, False)]
     marks = {char for line in lines[1:11] for char in line.split("|", 1)[1].strip()}
     assert len(marks) >= 2  # of both curves
+
+
+@pytest.mark.parametrize(
+    ("network", "other", "said"),
+    [
+        (0.9, 0.8, "The network has the best score, without an interval to judge the difference by."),
+        (0.8, 0.9, "Linear is ahead, without an interval to judge the difference by."),
+        (float("nan"), 0.9, "Linear is better than the network."),
+    ],
+)
+def test_without_an_interval_nothing_is_surely_better(network, other, said):
+    from goodfit.plots import score_tables
+    from goodfit.report.words import judgement
+    from goodfit.values import Score, Study
+
+    scores = (
+        Score("network", "test", "f1_macro", network, greater_is_better=True),
+        Score("linear", "test", "f1_macro", other, greater_is_better=True),
+    )
+    assert judgement(score_tables(Study((), "binary", scores))[0]) == said

@@ -186,6 +186,9 @@ def judgement(table: ScoreTable) -> str:
     if len(table.scores) < 2 or network.model != "network":
         return ""
     name = model_words(best.model).capitalize()
+    if network.low is None and math.isfinite(network.value):
+        ahead = "The network has the best score" if table.best == 0 else f"{name} is ahead"
+        return f"{ahead}, without an interval to judge the difference by."
     noise = ", but within the network's 95 % interval: no clear difference."
     if table.best == 0:
         return "The network has the best score" + (
