@@ -155,7 +155,11 @@ def test_predict_takes_a_file_an_array_and_colours(saved, tmp_path):
     array = goodfit.predict(saved.folder, unseen)
     assert array["image"].tolist() == list(range(5))
     assert (array["predicted class"] == "seven").mean() > 0.7
-    np.testing.assert_allclose(saved.predict(unseen / 255)["probability one"], array["probability one"], rtol=1e-5)
+    dark = np.concatenate([unseen[:1] // 200, unseen]).astype(np.float32)
+    alone, among = (saved.predict(images)["probability one"][0] for images in (dark[:1], dark))
+    assert alone == pytest.approx(among, rel=1e-5)
+    with pytest.raises(InputError, match=r"trained on images from 0 to 255\. Multiply the values by 255"):
+        saved.predict(unseen / 255)
     Image.fromarray(colours).save(tmp_path / "colours.png")
     notes: list = []
     goodfit.predict(saved.folder, tmp_path, report=notes.append)

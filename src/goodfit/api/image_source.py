@@ -91,7 +91,8 @@ class ImageSource:
         if isinstance(self.images, np.ndarray):
             self.raw = images.from_array(self.images, self.target)
             if form is not None:
-                self.raw = dataclasses.replace(self.raw, pixels=form.convert(self.raw.pixels), form=form)
+                pixels, form = form.convert(self.raw.pixels), dataclasses.replace(form, white=self.raw.form.white)
+                self.raw = dataclasses.replace(self.raw, pixels=pixels, form=form)
         else:
             self.raw = images.read(self.images, longest=self.size, form=form)
         if self.task == "binary" and len(self.raw.classes) != 2:
