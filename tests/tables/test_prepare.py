@@ -190,8 +190,10 @@ def test_stray_text_and_infinities_at_prediction_are_named():
     with pytest.raises(InputError, match=r"'size' holds numbers, but “about 12” in row 3 \(counted from 0\)"):
         preparation.transform(bad)
     bad.iloc[3, 0] = np.inf
-    with pytest.raises(InputError, match=r"'size' holds an infinite number in row 3"):
+    with pytest.raises(InputError, match=r"'size' holds an infinite number in row 3") as caught:
         preparation.transform(bad)
+    assert caught.value.remedy == "Mend that cell, or count infinities as missing (--na=inf --na='-inf')."
+    assert "drop" not in str(caught.value)  # which is for a training
 
 
 def test_save_and_load_give_the_same_back(tmp_path):

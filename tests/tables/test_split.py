@@ -226,8 +226,8 @@ def test_a_test_table_that_does_not_fit_is_refused():
 def test_shares_and_columns_that_mean_nothing():
     table = table_of(100, when=np.arange(100) / 3)
     for options, match in (
-        ({"validation": 0.0}, "--validation 0 is not between 0 and 1"),
-        ({"test": 1.5}, "--test-size 1.5 is not between"),
+        ({"validation": 0.0}, "validation=0 is not between 0 and 1"),
+        ({"test": 1.5}, "test_size=1.5 is not between"),
         ({"validation": 0.6, "test": 0.5}, "leave no rows to train on"),
         ({"group": "x", "time": "when"}, "both a group and a time column"),
     ):

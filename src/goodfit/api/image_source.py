@@ -13,7 +13,7 @@ import numpy as np
 
 from goodfit.api.image_predictor import ImagePredictor, plain_inputs
 from goodfit.api.sources import about_dataset
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 from goodfit.values import Dataset, Recipe, Task
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class ImageSource:
         elif target != FOLDERS:
             raise InputError(
                 f"{images} is a directory, and {target!r} no column of it.",
-                "Where its sub-folders are the classes of the images in them, give the target folders "
-                "(--target folders); for a table give its file.",
+                f"Where its sub-folders are the classes of the images in them, give {option('target', FOLDERS)}; for a "
+                "table give its file.",
             )
         if test is not None and not isinstance(test, (str, os.PathLike)):
             raise InputError(f"the test images are given as {type(test).__name__}.", "Give a folder of them.")

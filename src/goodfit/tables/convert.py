@@ -7,13 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from shlex import quote
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 from goodfit.tables.grid import Cells, text_of
 from goodfit.tables.numerals import bare_number, is_signed, parse_number, parse_numbers
 
@@ -191,7 +190,7 @@ def convert(
             parsed | gone_number,
             where,
             "numbers",
-            f", or take the column as text (--categorical {quote(name)})",
+            f", or take the column as text ({option('categorical', name)})",
         )
     elif present and share == 0.0:
         dated = _dates(name, codes, words, gone, where)
@@ -301,7 +300,9 @@ def _typed(name: str, cells: pd.Series, given: frozenset[str], where: Callable[[
         return Converted(cells.dt.total_seconds(), Form("number"), note=f"{name!r}: durations, read as seconds.")
     if pd.api.types.is_complex_dtype(dtype):
         fault = Fault(
-            name, f"the column {name!r} holds complex numbers.", "Give real and imaginary part, or --drop it."
+            name,
+            f"the column {name!r} holds complex numbers.",
+            f"Give real and imaginary part, or {option('drop', name)}.",
         )
         return Converted(pd.Series(np.abs(cells.to_numpy()), dtype=float), Form("number"), fault=fault)
     if not pd.api.types.is_numeric_dtype(dtype):
@@ -313,7 +314,7 @@ def _typed(name: str, cells: pd.Series, given: frozenset[str], where: Callable[[
         for number in values[hit].to_list():
             missing[f"{number:g}"] += 1
         values = values.mask(hit)
-    fault = _infinite(name, values.to_numpy(), where)
+    fault = _infinite(name, values.to_numpy(), where, _or_drop(name))
     exact = pd.api.types.is_integer_dtype(dtype) and not values.isna().any()
     return Converted(
         cells.astype("int64") if exact and cells.abs().max() < 2**62 else values, Form("number"), missing, fault=fault
@@ -378,7 +379,7 @@ def _as_number(
     if whole and np.abs(values).max(initial=0) < 2**53 and not any("." in word for word in words):
         series = series.astype("int64")
     form = Form("number", decimal, thousands, symbol)
-    return Converted(series, form, _count(words, sizes, gone), note, _infinite(name, values, where))
+    return Converted(series, form, _count(words, sizes, gone), note, _infinite(name, values, where, _or_drop(name)))
 
 
 def _marks(name: str, words: list[str], gone: np.ndarray, form: Form) -> tuple[Form, list[float | None], str]:
@@ -405,7 +406,7 @@ def _marks(name: str, words: list[str], gone: np.ndarray, form: Form) -> tuple[F
         raise InputError(
             f"the column {name!r} can be read in two ways: the point in “{example}” is the decimal mark, or it sets "
             "thousands apart; the training table was read with the comma as the decimal mark.",
-            "Give --decimal . or --thousands . to say which.",
+            f"Say which with {option('decimal', '.')} or {option('thousands', '.')}.",
         )
     if fits_groups:
         said = f"{name!r}: {_SIGNS[mark]} set the thousands apart (“{example}”), which they don't in the training table"
@@ -418,7 +419,7 @@ def _marks(name: str, words: list[str], gone: np.ndarray, form: Form) -> tuple[F
         raise InputError(
             f"the column {name!r} holds numbers such as “{example}”, and the training table was read with {learnt} as "
             "the decimal mark.",
-            f"Give --decimal {mark} where that is the decimal mark of this table.",
+            f"Give {option('decimal', mark)} where that is the decimal mark of this table.",
         )
     return known, numbers, ""
 
@@ -442,7 +443,7 @@ def _floats(cells: pd.Series) -> pd.Series:
     return pd.Series(cells.to_numpy(dtype="float64", na_value=np.nan))
 
 
-def _infinite(name: str, values: np.ndarray, where: Callable[[int], str]) -> Fault | None:
+def _infinite(name: str, values: np.ndarray, where: Callable[[int], str], remedies: str = "") -> Fault | None:
     at = np.flatnonzero(np.isinf(values))
     if not len(at):
         return None
@@ -450,9 +451,14 @@ def _infinite(name: str, values: np.ndarray, where: Callable[[int], str]) -> Fau
     return Fault(
         name,
         f"the column {name!r} holds {'an infinite number' if len(at) == 1 else 'infinite numbers'} in {rows}.",
-        f"Mend {'that cell' if len(at) == 1 else 'those cells'}, count infinities as missing (--na inf --na -inf), "
-        f"or --drop {quote(name)}.",
+        f"Mend {'that cell' if len(at) == 1 else 'those cells'}, or count infinities as missing "
+        f"({option('na', 'inf', '-inf')}){remedies}.",
     )
+
+
+def _or_drop(name: str) -> str:
+    """The remedy that a training has and a prediction has not."""
+    return f", or leave the column out ({option('drop', name)})"
 
 
 def _stray(
@@ -469,7 +475,7 @@ def _stray(
     shown = ", ".join(f"“{words[codes[i]]}” in {where(int(i))}" for i in at[:4])
     shown += f" and {len(at) - 4} more" if len(at) > 4 else ""
     cell = words[codes[at[0]]]
-    remedy = f'Mend {"that cell" if len(at) == 1 else "those cells"}, or count them as missing (--na "{cell}")'
+    remedy = f"Mend {'that cell' if len(at) == 1 else 'those cells'}, or count them as missing ({option('na', cell)})"
     verb = "is" if len(at) == 1 else "are"
     return Fault(name, f"the column {name!r} holds {what}, but {shown} {verb} not.", f"{remedy}{remedies}.", text=True)
 
@@ -514,7 +520,7 @@ def _dates(
         if good[kept].mean() < NUMERIC_SHARE:
             return None
         fault = _stray(
-            name, codes, words, good, where, "dates", f", or take the column as text (--categorical {quote(name)})"
+            name, codes, words, good, where, "dates", f", or take the column as text ({option('categorical', name)})"
         )
         lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
         return Converted(pd.Series(lookup[codes], dtype=object), Form("text"), fault=fault)
