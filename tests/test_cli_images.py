@@ -44,7 +44,7 @@ def everything(folder: Path) -> list[str]:
     [
         (("nowhere", "--target", "folders"), ("there is no folder nowhere", "Check the path")),
         (("empty", "--target", "folders"), ("empty holds no files", "sub-folders are the classes")),
-        (("pets", "--target", "kind"), ("pets is a directory", "--target folders")),
+        (("pets", "--target", "kind"), ("pets is a directory", "--target=folders")),
         (("pets/cats", "--target", "folders"), ("no sub-folder with any", "sub-folder of its own")),
         ((".", "--target", "folders"), ("only further folders", "pets")),
         (("pets", "--target", "folders", "--group", "owner"), ("--group is for tables", "Leave it out")),

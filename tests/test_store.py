@@ -287,7 +287,7 @@ def test_an_existing_folder_is_refused_before_anything_is_written(tmp_path):
     store.save_run(a_run(), tmp_path / "mine")
     before = (tmp_path / "mine" / "history.csv").read_bytes()
     for refuse in (store.check_new_folder, lambda path: store.save_run(a_run(), path)):
-        with pytest.raises(ExistsError, match=r"mine is already there\. .*--name.*--overwrite"):
+        with pytest.raises(ExistsError, match=r"mine is already there\. .*`name`.*overwrite=True"):
             refuse(tmp_path / "mine")
     assert names(tmp_path) == ["mine"]
     assert (tmp_path / "mine" / "history.csv").read_bytes() == before
@@ -379,7 +379,7 @@ def test_the_permissions_are_the_usual_ones(tmp_path):
 @pytest.mark.parametrize("ask", [store.check_new_folder, lambda path: store.save_run(a_run(), path)])
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, path, reason, ask):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=rf"can't be written: .*({reason}).*--out"):
+    with pytest.raises(InputError, match=rf"can't be written: .*({reason}).*`out`"):
         ask(f"{tmp_path}/{path}")
     assert names(tmp_path) == ["file"]
 

@@ -155,7 +155,11 @@ def test_predict_takes_a_file_an_array_and_colours(saved, tmp_path):
     array = goodfit.predict(saved.folder, unseen)
     assert array["image"].tolist() == list(range(5))
     assert (array["predicted class"] == "seven").mean() > 0.7
-    np.testing.assert_allclose(saved.predict(unseen / 255)["probability one"], array["probability one"], rtol=1e-5)
+    dark = np.concatenate([unseen[:1] // 200, unseen]).astype(np.float32)
+    alone, among = (saved.predict(images)["probability one"][0] for images in (dark[:1], dark))
+    assert alone == pytest.approx(among, rel=1e-5)
+    with pytest.raises(InputError, match=r"trained on images from 0 to 255\. Multiply the values by 255"):
+        saved.predict(unseen / 255)
     Image.fromarray(colours).save(tmp_path / "colours.png")
     notes: list = []
     goodfit.predict(saved.folder, tmp_path, report=notes.append)
@@ -203,9 +207,9 @@ def test_a_folder_of_its_own_holds_the_test_images(folder, tmp_path):
     ("options", "problem"),
     [
         ({"target": "label"}, "'label' no column"),
-        ({"group": "patient"}, "--group is for tables"),
-        ({"sep": ";"}, "--sep is for tables"),
-        ({"categorical": ("a",)}, "--categorical is for tables"),
+        ({"group": "patient"}, "`group` is for tables"),
+        ({"sep": ";"}, "`sep` is for tables"),
+        ({"categorical": ("a",)}, "`categorical` is for tables"),
         ({"task": "regression"}, "no regression"),
         ({"image_size": 2}, "image size is 2"),
         ({"test": pd.DataFrame()}, "given as DataFrame"),
@@ -219,7 +223,7 @@ def test_what_does_not_fit_images_is_refused(folder, options, problem):
 def test_what_does_not_fit_a_table_or_a_missing_folder_is_refused(saved, tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
         goodfit.train(tmp_path / "nowhere", "folders")
-    with pytest.raises(InputError, match="--image-size is for folders of images"):
+    with pytest.raises(InputError, match="`image_size` is for folders of images"):
         goodfit.train(pd.DataFrame({"a": [1]}), "a", image_size=32)
     with pytest.raises(InputError, match="no file or folder"):
         goodfit.predict(saved.folder, tmp_path / "nowhere")
@@ -281,7 +285,7 @@ def test_a_base_that_is_none_is_refused(folder, tmp_path):
         InputError, match=r"is no file, and no architecture is called 'mobilnetv2'; there is MobileNetV2"
     ):
         goodfit.train(folder, "folders", base="mobilnetv2")
-    with pytest.raises(InputError, match="--base is for folders of images"):
+    with pytest.raises(InputError, match="`base` is for folders of images"):
         goodfit.train(pd.DataFrame({"a": [1]}), "a", base=tmp_path / "table.keras")
 
 

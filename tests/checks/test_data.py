@@ -153,6 +153,33 @@ def test_duplicate_rows(make):
     assert make.finding("duplicate-rows", make.healthy(), repeating).status == "clear"
 
 
+@pytest.mark.parametrize(
+    "rounded",
+    [
+        lambda draw: draw.normal(size=(1000, 1)).round(3),
+        lambda draw: draw.normal(size=(1000, 1)).round(4),
+        lambda draw: draw.exponential(20, size=(1000, 1)).round(2),
+        lambda draw: draw.normal(size=(1000, 2)).round(1),
+        lambda draw: draw.integers(0, 30, size=(1000, 2)),
+    ],
+)
+def test_rounded_numbers_that_chance_makes_equal_are_no_duplicates(make, rounded):
+    draw = np.random.default_rng(0)
+    x = rounded(draw)
+    features = x.shape[1]
+    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)  # as a prepared table's: float32 rounds the grid
+    y = (x[:, 0] + draw.normal(size=1000) > 0).astype(np.int32)
+    options = {"task": "binary", "rows": 1000, "features": features}
+    data = make.dataset(x=x, y=y, **options)
+    chance = make.finding("duplicate-rows", make.healthy(), data)
+    assert chance.status == "clear"
+    assert "as chance makes equal" in chance.message
+    half = data.test[:100], data.train[:100]
+    x[half[0]], y[half[0]] = x[half[1]], y[half[1]]
+    copied = make.finding("duplicate-rows", make.healthy(), make.dataset(x=x, y=y, **options))
+    assert copied.status == "found"
+
+
 def test_target_leakage(make):
     data = make.dataset()
     x = data.x.copy()

@@ -41,10 +41,48 @@ def test_a_form_is_saved_and_read_and_a_broken_one_named(tmp_path):
     form = images.Form(12, 20, 3)
     form.save(tmp_path / "form.json")
     assert images.Form.from_file(tmp_path / "form.json") == form
-    for text in ("", "[]", '{"height": 3}', '{"height": 0, "width": 2, "channels": 1}'):
+    whiter = '{"height": 3, "width": 2, "channels": 1, "white": 7}'
+    for text in ("", "[]", '{"height": 3}', '{"height": 0, "width": 2, "channels": 1}', whiter):
         (tmp_path / "form.json").write_text(text)
         with pytest.raises(InputError, match=r"form\.json is broken"):
             images.Form.from_file(tmp_path / "form.json")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("white", [1, 255])
+def test_an_image_is_read_alike_alone_and_among_others(tmp_path, dtype, white):
+    bright = np.arange(256).reshape(1, 16, 16)
+    dark = bright % 2
+    batch = np.concatenate([bright * white / 255, dark]).astype(dtype)
+    images.from_array(np.concatenate([batch] * 6), np.arange(12) % 2).form.save(tmp_path / "form.json")
+    form = images.Form.from_file(tmp_path / "form.json")
+    assert form.white == white
+    np.testing.assert_array_equal(form.convert(batch)[1:], form.convert(batch[1:]))
+    assert form.convert(batch[1:]).max() == 255 // white
+    assert form.convert(dark.astype(bool)).max() == 255
+
+
+def test_images_on_another_scale_than_the_training_images_are_refused():
+    pixels = np.arange(64).reshape(1, 8, 8)
+    for dtype in (np.uint8, float):
+        with pytest.raises(InputError, match=r"up to 63.*from 0 to 1\. Divide the values by 255"):
+            images.Form(8, 8, 1, white=1).convert(pixels.astype(dtype))
+    with pytest.raises(InputError, match=r"from 0 to 1.*from 0 to 255\. Multiply the values by 255"):
+        images.Form(8, 8, 1).convert(pixels / 255)
+
+
+def test_a_form_saved_without_its_scale_reads_arrays_as_it_did(tmp_path):
+    (tmp_path / "form.json").write_text('{"height": 8, "width": 8, "channels": 1}')
+    form = images.Form.from_file(tmp_path / "form.json")
+    assert form.white is None
+    pixels = np.arange(64).reshape(1, 8, 8)
+    for given, expected in (
+        (pixels, pixels),
+        (pixels / 255, pixels),
+        (pixels % 2, pixels % 2),
+        (pixels > 9, 255 * (pixels > 9)),
+    ):
+        np.testing.assert_array_equal(form.convert(given)[..., 0], expected)
 
 
 def test_pictures_show_the_pixels():

@@ -257,6 +257,15 @@ def test_arrays_are_taken_from_0_to_255_and_from_0_to_1():
         np.testing.assert_array_equal(images.from_array(other, labels).pixels, whole.pixels)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, bool])
+def test_images_of_0_and_1_are_black_and_white_whatever_their_type(dtype):
+    pixels = noise(12, 8, 8) > 99
+    found = images.from_array(pixels.astype(dtype), np.arange(12) % 3)
+    np.testing.assert_array_equal(found.pixels[..., 0], 255 * pixels)
+    assert found.form.white == 1
+    assert "from 0 to 1: 1 is white" in told(found)
+
+
 @pytest.mark.parametrize(
     ("pixels", "labels", "problem"),
     [

@@ -172,3 +172,21 @@ def test_equal_scores_are_equally_good():
         (table,) = score_tables(Study((), "regression", scores))
         assert [line.best for line in words.score_lines(table)] == starred
         assert said in words.judgement(table)
+
+
+@pytest.mark.parametrize(
+    ("network", "other", "said"),
+    [
+        (0.9, 0.8, "The network has the best score, without an interval to judge the difference by."),
+        (0.8, 0.9, "Linear is ahead, without an interval to judge the difference by."),
+        (float("nan"), 0.9, "Linear is better than the network."),
+    ],
+)
+def test_without_an_interval_nothing_is_surely_better(network, other, said):
+    from goodfit.plots import score_tables
+
+    scores = (
+        Score("network", "test", "f1_macro", network, greater_is_better=True),
+        Score("linear", "test", "f1_macro", other, greater_is_better=True),
+    )
+    assert words.judgement(score_tables(Study((), "binary", scores))[0]) == said

@@ -102,7 +102,7 @@ def test_too_few_rows(file):
 
 def test_no_header_line(file):
     path = file("1.5,2,3\n4,5,6\n7,8,9\n")
-    refused(lambda: read(path), "has no header line", "1.5, 2, 3", "--names")
+    refused(lambda: read(path), "has no header line", "1.5, 2, 3", "`names`")
     refused(lambda: read(path, names=["a", "b"]), "2 names were given for the 3 columns")
 
 
@@ -113,7 +113,7 @@ def test_uneven_lines(file):
 
 
 def test_duplicate_column_names(file):
-    refused(lambda: read(file("a,b,a,y\n1,2,3,4\n")), "several columns called 'a'", "columns 1, 3", "--names")
+    refused(lambda: read(file("a,b,a,y\n1,2,3,4\n")), "several columns called 'a'", "columns 1, 3", "`names`")
     named = read(file("a,b,a,y\n1,2,3,4\n"), names=list("abcy"))
     assert named.frame.to_dict("list") == {"a": [1], "b": [2], "c": [3], "y": [4]}
     assert any("was replaced by the names given" in note for note in named.notes)
@@ -122,10 +122,10 @@ def test_duplicate_column_names(file):
 
 def test_a_wrong_encoding(file):
     path = file("a,b\n1,Köln\n2,Bonn\n".encode("cp1252"))
-    refused(lambda: read(path, encoding="utf-8"), "is not utf-8", "byte 7 (line 2)", "Leave --encoding out")
+    refused(lambda: read(path, encoding="utf-8"), "is not utf-8", "byte 7 (line 2)", "Leave `encoding` out")
     refused(lambda: read(path, encoding="utf-16"), "is not utf-16")
     refused(lambda: read(path, encoding="klingon"), "no encoding 'klingon'")
-    refused(lambda: read(file("a,b\n1,2\n".encode("utf-16-le"))), "UTF-16", "--encoding utf-16-le")
+    refused(lambda: read(file("a,b\n1,2\n".encode("utf-16-le"))), "UTF-16", "encoding='utf-16-le'")
 
 
 def test_options_that_mean_nothing(file):
@@ -169,7 +169,7 @@ def test_a_date_or_free_text_as_a_target(file):
     table = read(file("a,day,y\n" + "".join(f"{i},2024-01-{i + 1:02},text {i}\n" for i in range(20))))
     refused(lambda: inspect(table, "day"), "the target 'day' is a date")
     refused(lambda: inspect(table, "y"), "20 different values in 20 rows")
-    refused(lambda: inspect(table, "y", task="regression"), "holds text", "Leave --task out")
+    refused(lambda: inspect(table, "y", task="regression"), "holds text", "Leave `task` out")
     refused(lambda: inspect(table, "a", task="binary"), "20 different values, not two")
     refused(lambda: inspect(table, "a", task="rank"), "no task 'rank'")  # pyright: ignore[reportArgumentType]
 
@@ -181,8 +181,8 @@ def test_stray_text_among_numbers(file, cell):
         lambda: inspect(table, "y"),
         "the column 'b' holds numbers, but",
         f"“{cell}” in row 33 (line 34)",
-        f'--na "{cell}"',
-        "--categorical b",
+        f"na=['{cell}']",
+        "categorical=['b']",
     )
     assert inspect(table, "y", categorical=["b"]).column("b").kind == "category"
     assert inspect(table, "y", drop=["b"]).column("b").treatment.startswith("left out")
@@ -200,7 +200,7 @@ def test_stray_text_in_the_target_and_among_dates(file):
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
 def test_infinities(file, cell):
     table = read(file(csv(b_5=cell)))
-    refused(lambda: inspect(table, "y"), "the column 'b'", "infinite", "row 5 (line 6)", "--drop b")
+    refused(lambda: inspect(table, "y"), "the column 'b'", "infinite", "row 5 (line 6)", "drop=['b']")
     frame = pd.DataFrame({"b": np.where(np.arange(20) == 3, -np.inf, 1.5 * np.arange(20)), "y": np.arange(20) / 3})
     refused(lambda: inspect(read(frame), "y"), "the column 'b'", "row 3 (counted from 0)")
     refused(lambda: inspect(read(frame), "b"), "the column 'b'")
@@ -208,7 +208,7 @@ def test_infinities(file, cell):
 
 def test_a_column_all_missing_is_refused_until_it_is_dropped(file):
     table = read(file("a,b,y\n" + "".join(f"{i}.5,NULL,{i % 5}.25\n" for i in range(30))))
-    refused(lambda: inspect(table, "y"), "the column 'b' has no value in any row", "--drop b")
+    refused(lambda: inspect(table, "y"), "the column 'b' has no value in any row", "drop=['b']")
     found = inspect(table, "y", drop=["b"])
     assert found.column("b").kind == "empty"
     _, data = prepare(table, found, split(table, found))

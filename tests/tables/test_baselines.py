@@ -13,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from goodfit.tables import baselines, inspect, loss, prepare, read, split
+from goodfit.values import Dataset
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -78,6 +79,22 @@ def test_a_class_that_no_training_row_has(wines):
     found = baselines(dataclasses.replace(wines, train=train))
     assert (found["linear"][:, 2] == 0).all()
     assert found["gradient boosting"].shape == (len(wines.x), 3)
+
+
+def test_a_class_with_one_row_among_many():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12_000, 2)).astype(np.float32)
+    y = (x[:, 0] + rng.normal(size=12_000) > 0).astype(np.int32)
+    rows, rest = np.arange(11_000), np.arange(11_000, 12_000)
+    data = Dataset(x, y, "multiclass", ("a", "b"), "y", rows, rest, rest, classes=("no", "yes", "rare"))
+    without = loss(data, "test", baselines(data)["gradient boosting"])
+    y[7] = 2
+    table = baselines(data)["gradient boosting"]
+    np.testing.assert_allclose(table.sum(axis=1), 1)
+    np.testing.assert_allclose(table[:, 2], 1 / 11_000)
+    assert loss(data, "test", table) == pytest.approx(without, rel=0.01)
+    two = dataclasses.replace(data, task="binary", y=(np.arange(12_000) == 7).astype(np.int32), classes=("no", "yes"))
+    np.testing.assert_array_equal(baselines(two)["gradient boosting"], baselines(two)["prior"])
 
 
 def test_the_same_seed_gives_the_same_numbers(wines):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -189,8 +190,10 @@ def test_stray_text_and_infinities_at_prediction_are_named():
     with pytest.raises(InputError, match=r"'size' holds numbers, but “about 12” in row 3 \(counted from 0\)"):
         preparation.transform(bad)
     bad.iloc[3, 0] = np.inf
-    with pytest.raises(InputError, match=r"'size' holds an infinite number in row 3"):
+    with pytest.raises(InputError, match=r"'size' holds an infinite number in row 3") as caught:
         preparation.transform(bad)
+    assert caught.value.remedy == "Mend that cell, or count infinities as missing (--na=inf --na='-inf')."
+    assert "drop" not in str(caught.value)  # which is for a training
 
 
 def test_save_and_load_give_the_same_back(tmp_path):
@@ -259,6 +262,63 @@ def test_a_table_to_predict_is_read_as_the_training_table_was(tmp_path):
     new.write_text("kind;day;weight;width\nb;04.03.2024;2.500.125;7\na;04.03.2024;heavy;7\n")
     with pytest.raises(InputError, match=r"'weight' holds numbers, but “heavy” in row 2 \(line 3\)"):
         preparation.read(new)
+
+
+def column_again(tmp_path, trained: list[str], new: list[str], decimal=None, thousands=None):
+    """A column of texts as it is read after a training on others: the numbers, and the notes."""
+    frame = pd.DataFrame({"a": trained * (60 // len(trained)), "y": np.arange(60 // len(trained) * len(trained))})
+    preparation = prepared(frame, numeric=["a"])[2]
+    preparation.save(tmp_path / "p.skops")
+    loaded = Preparation.load(tmp_path / "p.skops")
+    forms = {name: form.marked(decimal, thousands) for name, form in loaded.forms.items()}
+    (tmp_path / "new.csv").write_text("\n".join(["a;b", *(f"{cell};x" for cell in new)]))
+    table = dataclasses.replace(loaded, forms=forms).read(tmp_path / "new.csv")
+    return table.frame["a"].tolist(), [note for note in table.notes if note.startswith("'a'")]
+
+
+@pytest.mark.parametrize(
+    ("trained", "new", "expected"),
+    [
+        (["0,25", "1,5"], ["-0,264", "1,234"], [-0.264, 1.234]),
+        (["1.250,5", "7,5"], ["1.234", "0,5"], [1234, 0.5]),
+        (["1,250.5", "7.5"], ["1,234", "0.5"], [1234, 0.5]),
+        (["0.25", "1.5"], ["1.234", "3"], [1.234, 3]),
+    ],
+)
+def test_marks_learnt_in_training_are_used_without_a_word(tmp_path, trained, new, expected):
+    assert column_again(tmp_path, trained, new) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("trained", "new", "expected", "note"),
+    [
+        (["1.250,5", "7,5"], ["1.234", "0.264"], [1.234, 0.264], "the point is the decimal mark (“1.234”)"),
+        (["0,25", "1,5"], ["12.5", "3"], [12.5, 3], "the point is the decimal mark (“12.5”)"),
+        (["0,25", "1,5"], ["1.234,5", "3"], [1234.5, 3], "points set the thousands apart (“1.234,5”)"),
+        (["0.25", "1.5"], ["1,264", "3"], [1264, 3], "give --decimal , where the comma is the decimal mark"),
+        (["25", "15"], ["1,264", "3"], [1264, 3], "give --decimal , where the comma is the decimal mark"),
+    ],
+)
+def test_other_marks_than_in_training_are_said(tmp_path, trained, new, expected, note):
+    values, notes = column_again(tmp_path, trained, new)
+    assert values == expected
+    assert note in notes[0]
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("trained", "new", "problem", "marks", "expected"),
+    [
+        (["0.25", "1.5"], ["-0,264", "1,234"], "“-0,264”.*the point as the decimal mark", (",", None), [-0.264, 1.234]),
+        (["25", "15"], ["1,5", "1,234"], "“1,5”.*the point as the decimal mark", (",", None), [1.5, 1.234]),
+        (["0,25", "1,5"], ["1.234", "3"], "in two ways.*“1.234”", (".", None), [1.234, 3]),
+        (["0,25", "1,5"], ["1.234", "3"], "in two ways.*“1.234”", (None, "."), [1234, 3]),
+    ],
+)
+def test_marks_that_contradict_the_training_table_are_refused(tmp_path, trained, new, problem, marks, expected):
+    with pytest.raises(InputError, match=problem):
+        column_again(tmp_path, trained, new)
+    assert column_again(tmp_path, trained, new, *marks) == (expected, [])
 
 
 def test_a_file_without_a_header_is_read_by_the_training_tables_names(tmp_path):

@@ -191,6 +191,21 @@ def test_an_ambiguous_comma_follows_the_rest_of_the_table_or_the_user(tmp_path):
     assert forced.frame["a"].tolist() == [1.234, 2.5]
 
 
+def test_a_leading_zero_is_no_group_of_thousands(tmp_path):
+    table = read(write(tmp_path / "t.csv", "a;b\n-0,264;x\n1,500;y\n+0,125;z\n"))
+    assert table.frame["a"].tolist() == [-0.264, 1.5, 0.125]
+    assert said(table, "'a'", "the comma is the decimal mark")
+
+
+def test_points_that_no_column_explains_are_said(tmp_path):
+    alone = read(write(tmp_path / "alone.csv", "a;b\n1.234;x\n2.500;y\n"))
+    assert alone.frame["a"].tolist() == [1.234, 2.5]
+    assert said(alone, "'a' (“1.234”)", "give --thousands . where it sets thousands apart")
+    assert read(tmp_path / "alone.csv", thousands=".").frame["a"].tolist() == [1234, 2500]
+    for cells in ("1.234;2.5\n2.500;1\n", "0.234;x\n2.500;y\n", "1234;x\n25;y\n"):
+        assert not said(read(write(tmp_path / "plain.csv", f"a;b\n{cells}")), "--thousands")
+
+
 def test_signs_of_money_at_every_number_are_left_out_aloud(tmp_path):
     table = read(write(tmp_path / "t.csv", "price;share\n$4.50;12%\n$1,000;7.5%\n"))
     assert table.frame["price"].tolist() == [4.5, 1000]

@@ -116,6 +116,48 @@ def test_the_interval_is_that_of_a_plain_bootstrap():
         np.testing.assert_allclose([found[name].low, found[name].high], plain, atol=0.02)
 
 
+def rare(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """A class of 60 rows and two of `rows`, and what is said of each row."""
+    y = np.repeat([0, 1, 2], [60, rows, rows]).astype(np.int32)
+    said = y.copy()
+    said[[2, 60]], said[-1] = 1, 0
+    return y, said
+
+
+def scored(y, said) -> dict:
+    data = dataset(y, ("a", "b", "c"))
+    return {s.metric: s for s in score(data, "m", "test", np.eye(3)[said] * 0.9 + 0.03, bootstrap=4000)}
+
+
+def test_intervals_of_rare_classes_are_of_the_resamples_that_hold_them():
+    y, said = rare(5)
+    found = scored(y, said)
+    draws = np.random.default_rng(1).integers(0, len(y), (4000, len(y)))
+    whole = [d for d in draws if len(np.unique(y[d])) == 3]
+    assert 0.975 < len(whole) / len(draws) < 1
+    plain = np.quantile([metrics.balanced_accuracy_score(y[d], said[d]) for d in whole], [0.025, 0.975])
+    np.testing.assert_allclose([found["balanced_accuracy"].low, found["balanced_accuracy"].high], plain, atol=0.02)
+    plain = np.quantile([metrics.f1_score(y[d], said[d], average="macro") for d in whole], [0.025, 0.975])
+    np.testing.assert_allclose([found["f1_macro"].low, found["f1_macro"].high], plain, atol=0.02)
+
+
+def test_no_interval_is_told_where_resamples_lose_a_class():
+    y, said = rare(2)
+    found = scored(y, said)
+    assert found["balanced_accuracy"].value == pytest.approx(metrics.balanced_accuracy_score(y, said))
+    assert found["balanced_accuracy"].low is found["balanced_accuracy"].high is None
+    assert found["f1_macro"].low is None
+    assert found["accuracy"].low is not None
+
+
+def test_a_class_that_the_part_does_not_hold_is_left_out():
+    y, said = rare(20)
+    found = scored(y[:80], said[:80])  # the third class is in neither
+    assert found["f1_macro"].value == pytest.approx(metrics.f1_score(y[:80], said[:80], average="macro"))
+    assert found["balanced_accuracy"].value == pytest.approx(metrics.balanced_accuracy_score(y[:80], said[:80]))
+    assert found["balanced_accuracy"].low is not None
+
+
 def test_many_rows_are_resampled_in_groups_with_the_same_interval():
     rng = np.random.default_rng(0)
     n = 50_000

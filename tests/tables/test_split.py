@@ -30,6 +30,24 @@ def together(parts) -> list[int]:
     return sorted(np.concatenate([parts.train, parts.validation, parts.test]).tolist())
 
 
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        (20240101 + np.arange(100), "20240161"),
+        (1_700_000_000_123 + np.arange(100), "1700000000183"),
+        (2000.125 + np.arange(100), "2060.125"),
+        (1e-7 * (1 + np.arange(100)), "6.1e-06"),
+        (
+            pd.Timestamp("2024-01-01 10:30:07.25") + pd.to_timedelta(np.arange(100), unit="h"),
+            "2024-01-03 22:30:07.250000",
+        ),
+        (pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(100), unit="D"), "2024-03-01"),
+    ],
+)
+def test_the_border_of_a_split_by_time_is_told_whole(when, said):
+    assert f"training ends before {said}." in parts_of(table_of(100, when=when), time="when").how
+
+
 @given(
     rows=st.integers(30, 300),
     classes=st.sampled_from([0, 2, 3, 7]),
@@ -208,8 +226,8 @@ def test_a_test_table_that_does_not_fit_is_refused():
 def test_shares_and_columns_that_mean_nothing():
     table = table_of(100, when=np.arange(100) / 3)
     for options, match in (
-        ({"validation": 0.0}, "--validation 0 is not between 0 and 1"),
-        ({"test": 1.5}, "--test-size 1.5 is not between"),
+        ({"validation": 0.0}, "validation=0 is not between 0 and 1"),
+        ({"test": 1.5}, "test_size=1.5 is not between"),
         ({"validation": 0.6, "test": 0.5}, "leave no rows to train on"),
         ({"group": "x", "time": "when"}, "both a group and a time column"),
     ):

@@ -82,7 +82,8 @@ class ImagePredictor(Predictor):
 
         Args:
             source: an image file, a folder, in which images are also looked for in folders beneath, or an array of
-                shape (images, height, width) or (images, height, width, channels).
+                shape (images, height, width) or (images, height, width, channels), from 0 to 1 or from 0 to 255 as
+                those trained on (from 0 to 255 where these were files).
             uncertainty: also tell how far the predictions spread with dropout on.
             report: told of files that are no images, and of what had to be done to the others.
 
@@ -90,7 +91,7 @@ class ImagePredictor(Predictor):
             `file` (or `image`, its place in an array), the predictions, and `note`: why a file has none.
 
         Raises:
-            InputError: no such file or folder, no file in it, or an array of another size.
+            InputError: no such file or folder, no file in it, or an array of another size or scale.
         """
         import pandas as pd
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from goodfit.api.image_predictor import ImagePredictor, plain_inputs
 from goodfit.api.sources import about_dataset
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 from goodfit.values import Dataset, Recipe, Task
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class ImageSource:
         elif target != FOLDERS:
             raise InputError(
                 f"{images} is a directory, and {target!r} no column of it.",
-                "Where its sub-folders are the classes of the images in them, give the target folders "
-                "(--target folders); for a table give its file.",
+                f"Where its sub-folders are the classes of the images in them, give {option('target', FOLDERS)}; for a "
+                "table give its file.",
             )
         if test is not None and not isinstance(test, (str, os.PathLike)):
             raise InputError(f"the test images are given as {type(test).__name__}.", "Give a folder of them.")
@@ -91,7 +91,8 @@ class ImageSource:
         if isinstance(self.images, np.ndarray):
             self.raw = images.from_array(self.images, self.target)
             if form is not None:
-                self.raw = dataclasses.replace(self.raw, pixels=form.convert(self.raw.pixels), form=form)
+                pixels, form = form.convert(self.raw.pixels), dataclasses.replace(form, white=self.raw.form.white)
+                self.raw = dataclasses.replace(self.raw, pixels=pixels, form=form)
         else:
             self.raw = images.read(self.images, longest=self.size, form=form)
         if self.task == "binary" and len(self.raw.classes) != 2:

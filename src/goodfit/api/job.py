@@ -384,7 +384,7 @@ def _limits(improve: bool, budget: int | str | None) -> Budget | None:
     """What the search for a better network may cost; `None` where there is to be none."""
     if not improve:
         if budget is not None:
-            raise InputError("a budget is given, and nothing to spend it on.", "Add improve (--improve).")
+            raise InputError("a budget is given, and nothing to spend it on.", "Add --improve.")
         return None
     from goodfit.improvement import Budget
 

@@ -207,8 +207,7 @@ class TablePredictor(Predictor):
             InputError: a column is missing, or a cell can't be read.
         """
         preparation = self.preparation
-        marks = {k: v for k, v in (("decimal", decimal), ("thousands", thousands)) if v is not None}
-        forms = {n: dataclasses.replace(f, **marks) if f.kind == "number" else f for n, f in preparation.forms.items()}
+        forms = {name: form.marked(decimal, thousands) for name, form in preparation.forms.items()}
         preparation = dataclasses.replace(preparation, forms=forms, na=(*(preparation.na or ()), *(na or ())) or None)
         stored = reading_of(source, self.about.get("read", {}))
         given = {"names": names, "sep": sep, "encoding": encoding, "sheet": sheet}

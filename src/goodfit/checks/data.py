@@ -324,13 +324,17 @@ def duplicate_rows(case: Case) -> Finding:
 
     Detected: the share of validation and test rows whose inputs and target are all equal to those of a training row
     exceeds `DUPLICATE_SHARE`, beyond what chance repeats: only where the inputs of the training rows are themselves
-    mostly different (a table of a few categories repeats by nature).
+    mostly different (a table of a few categories repeats by nature), and only by more, three standard deviations of a
+    count, than rounded inputs repeat. That is measured: held-out rows moved by one or two steps of the grid that the
+    finest input lies on meet a training row's inputs as often as chance lets unmoved ones meet them, and copies hardly
+    ever do.
 
     Why it matters: the network has seen them; their scores flatter.
 
     What to try: remove the duplicates before splitting, or split by groups.
 
-    False alarms: rows of a few coarse measurements coincide by nature where there are many of them.
+    False alarms: rows of a few coarse measurements coincide by nature where there are many of them; that is not seen
+    where they lie on no even grid or follow one another closely.
     """
     slug, dataset = "duplicate-rows", case.dataset
     held_out = np.concatenate([dataset.validation, dataset.test]) if dataset is not None else np.zeros(0, dtype=int)
@@ -349,6 +353,17 @@ def duplicate_rows(case: Case) -> Finding:
     ]
     if share <= thresholds.DUPLICATE_SHARE or twins < 2 or different <= 0.5:
         return clear(slug, "Hardly any held-out row is also a training row, or rows repeat by nature.", evidence)
+    expected = twins * _by_chance(x, dataset.train, held_out)
+    beyond = (twins - expected) / len(held_out)
+    evidence[0] = Evidence(
+        "share of held-out rows that are among the training rows, beyond chance",
+        beyond,
+        thresholds.DUPLICATE_SHARE,
+        ">",
+    )
+    if beyond <= thresholds.DUPLICATE_SHARE or twins - expected <= 3 * np.sqrt(expected):
+        message = f"{twins} of {len(held_out)} validation and test rows are equal to a training row, about as many as "
+        return clear(slug, f"{message}chance makes equal where inputs are rounded.", evidence)
     message = f"{twins} of {len(held_out)} validation and test rows are also training rows: their scores flatter."
     change = remedies.do(
         "drop-duplicates",
@@ -356,6 +371,42 @@ def duplicate_rows(case: Case) -> Finding:
         "Remove duplicate rows before the split, or keep them in one part.",
     )
     return found(slug, "medium", message, evidence, [change])
+
+
+def _by_chance(x: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> float:
+    """The part, from 0 to 1, of the held-out rows with a training row's inputs that rounding alone would make equal.
+
+    Args:
+        x: shape (rows, features).
+        train: places of the training rows.
+        held_out: places of the others that are looked at; some have the inputs of a training row.
+
+    Returns:
+        How often held-out rows moved by one or two steps of the finest input's grid, either way, have a training row's
+        inputs, over how often unmoved ones have; 0 where that input lies on no even grid of more than two values.
+    """
+    finest = int(np.argmax([len(np.unique(column)) for column in x[train[:2000]].T]))
+    column = x[:, finest].astype(np.float64)
+    values = np.unique(column)
+    if len(values) < 3 or not np.isfinite(values).all():
+        return 0.0
+    spans = np.sort(np.concatenate([np.diff(values), values[1:] - values[0]]))
+    step = spans[0]  # as float32 rounded it; ever longer spans tell it more finely
+    for length in spans[0] * 2.0 ** np.arange(np.log2(spans[-1] / spans[0]) + 1):
+        span = spans[min(np.searchsorted(spans, length), len(spans) - 1)]
+        step = span / np.round(span / step)
+    places = (column - values[0]) / step
+    steps = np.round(places)
+    if np.abs(places - steps).max() > 0.1:
+        return 0.0
+
+    def keys(rows: np.ndarray, moved: int) -> list[bytes]:
+        others = np.delete(x[rows], finest, axis=1)
+        return [step.tobytes() + other.tobytes() for step, other in zip(steps[rows] + moved, others)]
+
+    known = set(keys(train, 0))
+    met, *others = (sum(key in known for key in keys(held_out, moved)) for moved in (0, -2, -1, 1, 2))
+    return min(float(np.mean(others)) / met, 1.0)
 
 
 @check("target-leakage")

@@ -44,7 +44,7 @@ def complain(error: BaseException, debug: bool = False, about: str = "") -> int:
             say("interrupted; nothing was saved")
             return INTERRUPTED
         case InputError():
-            say(f"error: {prefix}{error}")
+            say(f"error: {prefix}{error.on_the_command_line}")
             return WRONG
         case OSError():
             say(f"error: {prefix}{error}")

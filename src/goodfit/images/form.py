@@ -30,11 +30,14 @@ class Form:
         height: in pixels.
         width: in pixels.
         channels: 1 of grey images, 3 of colours.
+        white: the highest value that a pixel of an array can have, 1 or 255, as the training images had it; `None` of
+            forms that were saved before it was: then each array is read by what stands in it, see `as_pixels`.
     """
 
     height: int
     width: int
     channels: int
+    white: int | None = 255
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,9 +56,9 @@ class Form:
         """An array of images in this form, shape (images, height, width, channels), uint8.
 
         Raises:
-            InputError: they have another size.
+            InputError: they have another size, or values on another scale than the training images.
         """
-        pixels = as_pixels(images)
+        pixels = as_pixels(images, self.white)
         if pixels.shape[1:3] != (self.height, self.width):
             raise InputError(
                 f"the images have {pixels.shape[1]} × {pixels.shape[2]} pixels, and the network was trained on {self}.",
@@ -78,31 +81,45 @@ class Form:
         """
         try:
             fields = json.loads(Path(path).read_text(encoding="utf-8"))
-            form = cls(**{name: int(fields[name]) for name in ("height", "width", "channels")})
-            if min(form.height, form.width) < 1 or form.channels not in (1, 3):
+            sizes = {name: int(fields[name]) for name in ("height", "width", "channels")}
+            form = cls(**sizes, white=fields.get("white"))
+            if min(form.height, form.width) < 1 or form.channels not in (1, 3) or form.white not in (1, 255, None):
                 raise ValueError("out of range")
         except (ValueError, KeyError, TypeError) as problem:
             raise InputError(f"{path} is broken ({problem}).", "Train the network again.") from None
         return form
 
 
-def as_pixels(images: np.ndarray) -> np.ndarray:
-    """An array of images as uint8, shape (images, height, width, 1 or 3).
-
-    Values are from 0 to 255, or from 0 to 1 where none is above 1 and they are floating-point numbers.
-
-    Raises:
-        InputError: it is no array of images.
+def white_of(images: np.ndarray) -> int:
+    """The highest value that a pixel can have, told from all images of a training: 1 where none is above 1, else 255.
 
     Example:
-        >>> as_pixels(np.ones((2, 8, 8), np.float32)).max(), as_pixels(np.full((2, 8, 8, 3), 7)).shape
-        (np.uint8(255), (2, 8, 8, 3))
+        >>> white_of(np.eye(8)[None]), white_of(np.full((2, 8, 8), 7))
+        (1, 255)
+    """
+    return 1 if images.dtype.kind in "fiub" and images.size and images.max() <= 1 else 255
+
+
+def as_pixels(images: np.ndarray, white: int | None) -> np.ndarray:
+    """An array of images as uint8, shape (images, height, width, 1 or 3).
+
+    Args:
+        images: shape (images, height, width) or (images, height, width, 1 or 3); of truth values, `True` is white.
+        white: their highest possible value, 1 or 255. Where `None`, it is 1 for floating-point numbers of which none is
+            above 1, and 255 otherwise.
+
+    Raises:
+        InputError: it is no array of images, or its values are on the other scale.
+
+    Example:
+        >>> as_pixels(np.full((2, 8, 8), 0.2), 1).max(), as_pixels(np.full((2, 8, 8, 3), 7), 255).shape
+        (np.uint8(51), (2, 8, 8, 3))
     """
     wanted = "Give an array of shape (images, height, width) or (images, height, width, 1 or 3)."
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)) or 0 in images.shape[1:]:
         raise InputError(f"an array of shape {images.shape} holds no images.", wanted)
     values = images[..., None] if images.ndim == 3 else images
-    if values.dtype == np.uint8:
+    if values.dtype == np.uint8 and white != 1:
         return values
     if values.dtype.kind not in "fiub":
         raise InputError(f"the images are an array of {values.dtype}.", "Give numbers from 0 to 255, or from 0 to 1.")
@@ -114,8 +131,19 @@ def as_pixels(images: np.ndarray) -> np.ndarray:
         raise InputError(
             f"the images hold values from {low:g} to {high:g}.", "Give numbers from 0 to 255, or from 0 to 1."
         )
-    scale = 255 if values.dtype.kind in "fb" and high <= 1 else 1
-    return np.round(numbers * scale).astype(np.uint8)
+    if values.dtype.kind == "b" or (white is None and values.dtype.kind == "f" and high <= 1):
+        white = 1
+    if white == 1 and high > 1:
+        raise InputError(
+            f"the images hold values up to {high:g}, and the network was trained on images from 0 to 1.",
+            "Divide the values by 255.",
+        )
+    if white == 255 and high <= 1 and (numbers != np.round(numbers)).any():
+        raise InputError(
+            "the images hold values from 0 to 1, and the network was trained on images from 0 to 255.",
+            "Multiply the values by 255.",
+        )
+    return np.round(numbers * (255 if white == 1 else 1)).astype(np.uint8)
 
 
 def choose_size(sizes: Sequence[tuple[int, int]], longest: int | None) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 from goodfit.images.decode import DONE, NO_IMAGE, Decoded, Fault, Header, each, header
-from goodfit.images.form import Form, as_pixels, choose_size
+from goodfit.images.form import Form, as_pixels, choose_size, white_of
 from goodfit.images.walk import Found, walk
 
 MINIMUM = 10
@@ -150,13 +150,15 @@ def from_array(images: np.ndarray, labels: Sequence[object] | np.ndarray) -> Ima
     """Images that are at hand as an array.
 
     Args:
-        images: shape (images, height, width) or (images, height, width, channels), from 0 to 255 or from 0 to 1.
+        images: shape (images, height, width) or (images, height, width, channels), from 0 to 255, or from 0 to 1 where
+            none is above 1; the form keeps which.
         labels: the class of each.
 
     Raises:
         InputError: the array holds no images, the labels are of another number, or there are too few of a class.
     """
-    pixels = as_pixels(images)
+    white = white_of(images)
+    pixels = as_pixels(images, white)
     given = np.asarray(labels)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
@@ -173,13 +175,14 @@ def from_array(images: np.ndarray, labels: Sequence[object] | np.ndarray) -> Ima
         codes.astype(np.int32),
         tuple(str(value) for value in values.tolist()),
         tuple(str(place) for place in range(len(pixels))),
-        Form(height, width, channels),
+        Form(height, width, channels, white),
         (),
         (),
         "array",
     )
     _check_classes(made)
-    return dataclasses.replace(made, notes=tuple(_told_classes(made)))
+    scale = ["the values of the images are from 0 to 1: 1 is white."] if white == 1 else []
+    return dataclasses.replace(made, notes=(*scale, *_told_classes(made)))
 
 
 def _check_layout(root: Path, found: Found) -> None:

@@ -188,8 +188,11 @@ def judgement(table: ScoreTable) -> str:
         return ""
     name = model_words(best.model).capitalize()
     same = [line for line in score_lines(table) if line.best]
-    if len(same) > 1 and same[0].model == "network":
+    if len(same) > 1 and same[0].model == "network" and math.isfinite(best.value):
         return f"The network and {model_words(same[1].model)} have the same score."
+    if network.low is None and math.isfinite(network.value):
+        ahead = "The network has the best score" if table.best == 0 else f"{name} is ahead"
+        return f"{ahead}, without an interval to judge the difference by."
     noise = ", but within the network's 95 % interval: no clear difference."
     if table.best == 0:
         return "The network has the best score" + (

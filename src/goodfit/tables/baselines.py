@@ -10,6 +10,7 @@ import numpy as np
 from goodfit.tables.score import loss
 from goodfit.values import Dataset
 
+_STOPS_EARLY = 10_000  # rows beyond which gradient boosting sets a tenth of them aside, each class in equal shares
 MOST_ROWS = 100_000  # training rows that the linear model and gradient boosting are fitted on, drawn at random
 
 
@@ -23,7 +24,9 @@ def baselines(dataset: Dataset, seed: int = 0) -> dict[str, np.ndarray]:
     Returns:
         By name (`mean` or `prior`, `linear`, `gradient boosting`): the standardized target, shape (rows,), for a
         regression; the probability of each class, shape (rows, classes), otherwise. They are scikit-learn's
-        `RidgeCV` or `LogisticRegression`, and `HistGradientBoosting` with its defaults.
+        `RidgeCV` or `LogisticRegression`, and `HistGradientBoosting` with its defaults. Of more than 10 000 rows these
+        set a tenth aside to stop by, which needs two rows of each class: one with a single row gets its share of the
+        rows as its probability everywhere, and the others share the rest (where only one is left, all is the prior).
     """
     from threadpoolctl import threadpool_limits
 
@@ -89,11 +92,19 @@ def _classes(dataset: Dataset, train: np.ndarray, seed: int) -> dict[str, np.nda
         "gradient boosting": HistGradientBoostingClassifier(random_state=seed),
     }
     for name, model in models.items():
+        alone = np.zeros(classes, dtype=bool)
+        if name == "gradient boosting" and len(y) > _STOPS_EARLY:
+            alone = np.bincount(y, minlength=classes) == 1
+        rows = ~alone[y] if alone.any() else slice(None)
+        if len(np.unique(y[rows])) < 2:
+            found[name] = found["prior"]
+            continue
         with warnings.catch_warnings():
             # A baseline that stopped a step before its optimum is a baseline all the same.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(x, y)
+            model.fit(x[rows], y[rows])
         table = np.zeros((len(dataset.x), classes))
-        table[:, model.classes_] = model.predict_proba(dataset.x.astype(np.float64))
+        table[:, model.classes_] = model.predict_proba(dataset.x.astype(np.float64)) * (1 - alone.sum() / len(y))
+        table[:, alone] = 1 / len(y)
         found[name] = table
     return found

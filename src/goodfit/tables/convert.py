@@ -6,14 +6,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from shlex import quote
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 from goodfit.tables.grid import Cells, text_of
 from goodfit.tables.numerals import bare_number, is_signed, parse_number, parse_numbers
 
@@ -22,6 +21,8 @@ MISSING_WORDS = frozenset(
 )
 MISSING_NUMBER_WORDS = MISSING_WORDS | {"none", "nil", "missing", "unknown", ".", "..", "...", "–", "—", "*", "x"}
 NUMERIC_SHARE = 0.8  # of a column's cells: from here on the others are stray text among numbers
+_OTHER = {".": ",", ",": "."}
+_SIGNS = {",": "commas", ".": "points", " ": "spaces", "'": "apostrophes"}
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
 _DATE_SHAPE = re.compile(r"(?=.*\d)[\w.,:/+ -]{6,35}")
 _DATE_FORMATS = (
@@ -75,6 +76,20 @@ class Form:
     thousands: str = ""
     symbol: str = ""
     format: str = ""
+
+    def marked(self, decimal: str | None, thousands: str | None) -> Form:
+        """The same with marks that were given, `None` where not; where one would stand for both, the given one counts.
+
+        >>> Form("number", ",", ".").marked(".", None), Form("number").marked(None, ".").decimal
+        (Form(kind='number', decimal='.', thousands='', symbol='', format=''), ',')
+        """
+        if self.kind != "number":
+            return self
+        if decimal is None:
+            decimal = _OTHER[self.decimal] if thousands == self.decimal else self.decimal
+        if thousands is None:
+            thousands = "" if self.thousands == decimal else self.thousands
+        return replace(self, decimal=decimal, thousands=thousands)
 
 
 @dataclass(frozen=True)
@@ -175,7 +190,7 @@ def convert(
             parsed | gone_number,
             where,
             "numbers",
-            f", or take the column as text (--categorical {quote(name)})",
+            f", or take the column as text ({option('categorical', name)})",
         )
     elif present and share == 0.0:
         dated = _dates(name, codes, words, gone, where)
@@ -191,8 +206,11 @@ def convert(
 
 def conform(
     name: str, cells: pd.Series | Cells, form: Form, na: Sequence[str] | None, where: Callable[[int], str]
-) -> pd.Series:
+) -> Converted:
     """A column of another table, read as the training table's was.
+
+    Numbers are written with the training table's marks, or all of the column with the same other ones, which the note
+    then says: thousands set apart as they were not there, or plain decimal points where the comma was the decimal mark.
 
     Args:
         name: of the column.
@@ -205,7 +223,7 @@ def conform(
         float64 for numbers, datetime64 for dates, objects (text or `None`) otherwise.
 
     Raises:
-        InputError: a cell is neither of that form nor missing.
+        InputError: a cell is neither of that form nor missing, or the column can be read with other marks in two ways.
     """
     given, anywhere, among_numbers = missing_words(na)
     if isinstance(cells, pd.Series):
@@ -215,21 +233,24 @@ def conform(
             values = values.mask(values.isin(_as_floats(given)))
             if (fault := _infinite(name, values.to_numpy(), where)) is not None:
                 raise fault.error()
-            return values
+            return Converted(values, form)
         if form.kind == "date" and pd.api.types.is_datetime64_any_dtype(dtype):
-            return _naive(cells)
+            return Converted(_naive(cells), form)
     codes, words = _texts(cells)
     folded = [word.lower() for word in words]
     gone = np.array([word in given or low in anywhere for word, low in zip(words, folded)], dtype=bool)
     if form.kind == "number":
-        numbers = [None if out else _one_number(word, form) for word, out in zip(words, gone)]
-        values = pd.Series(np.array([np.nan if n is None else n for n in [*numbers, None]])[codes])
+        gone_number = gone | np.array([low in among_numbers for low in folded], dtype=bool)
+        form, numbers, note = _marks(name, words, gone_number, form)
+        values = pd.Series(
+            np.array([np.nan if n is None or out else n for n, out in zip(numbers, gone)] + [np.nan])[codes]
+        )
         values = values.mask(values.isin(_as_floats(given)))
-        good = np.array([n is not None or low in among_numbers for n, low in zip(numbers, folded)], dtype=bool) | gone
+        good = np.array([n is not None for n in numbers], dtype=bool) | gone_number
         fault = _infinite(name, values.to_numpy(), where) if good.all() else _stray(name, codes, words, good, where)
         if fault is not None:
             raise fault.error()
-        return values
+        return Converted(values, form, note=note)
     if form.kind == "date":
         text = pd.Series(words, dtype=object).mask(gone)
         parsed = _parse_dates(text, form.format)
@@ -238,12 +259,12 @@ def conform(
         good = (parsed.notna() | text.isna()).to_numpy()
         if not good.all():
             raise _stray(name, codes, words, good, where, "dates").error()
-        return _take_dates(parsed, codes)
+        return Converted(_take_dates(parsed, codes), form)
     if form.kind == "code":
         numbers = [_one_number(word, form) for word in words]
         words = [word if number is None else text_of(number) for word, number in zip(words, numbers)]
     lookup = np.array([*(None if out else word for word, out in zip(words, gone)), None], dtype=object)
-    return pd.Series(lookup[codes], dtype=object)
+    return Converted(pd.Series(lookup[codes], dtype=object), form)
 
 
 # --- pieces --------------------------------------------------------------------------------------------------------
@@ -279,7 +300,9 @@ def _typed(name: str, cells: pd.Series, given: frozenset[str], where: Callable[[
         return Converted(cells.dt.total_seconds(), Form("number"), note=f"{name!r}: durations, read as seconds.")
     if pd.api.types.is_complex_dtype(dtype):
         fault = Fault(
-            name, f"the column {name!r} holds complex numbers.", "Give real and imaginary part, or --drop it."
+            name,
+            f"the column {name!r} holds complex numbers.",
+            f"Give real and imaginary part, or {option('drop', name)}.",
         )
         return Converted(pd.Series(np.abs(cells.to_numpy()), dtype=float), Form("number"), fault=fault)
     if not pd.api.types.is_numeric_dtype(dtype):
@@ -291,7 +314,7 @@ def _typed(name: str, cells: pd.Series, given: frozenset[str], where: Callable[[
         for number in values[hit].to_list():
             missing[f"{number:g}"] += 1
         values = values.mask(hit)
-    fault = _infinite(name, values.to_numpy(), where)
+    fault = _infinite(name, values.to_numpy(), where, _or_drop(name))
     exact = pd.api.types.is_integer_dtype(dtype) and not values.isna().any()
     return Converted(
         cells.astype("int64") if exact and cells.abs().max() < 2**62 else values, Form("number"), missing, fault=fault
@@ -345,8 +368,7 @@ def _as_number(
         said.append(f"the comma is the decimal mark (“{example}”)")
     marked = [words[i] for i in range(len(words)) if not gone[i] and thousands and thousands in words[i]]
     if marked:
-        what = {",": "commas", ".": "points", " ": "spaces", "'": "apostrophes"}.get(thousands, repr(thousands))
-        said.append(f"{what} set the thousands apart (“{marked[0]}”)")
+        said.append(f"{_SIGNS.get(thousands, repr(thousands))} set the thousands apart (“{marked[0]}”)")
         if (",", "") in styles:
             said.append("give --decimal , where the comma is the decimal mark")
     if symbol:
@@ -357,15 +379,54 @@ def _as_number(
     if whole and np.abs(values).max(initial=0) < 2**53 and not any("." in word for word in words):
         series = series.astype("int64")
     form = Form("number", decimal, thousands, symbol)
-    return Converted(series, form, _count(words, sizes, gone), note, _infinite(name, values, where))
+    return Converted(series, form, _count(words, sizes, gone), note, _infinite(name, values, where, _or_drop(name)))
+
+
+def _marks(name: str, words: list[str], gone: np.ndarray, form: Form) -> tuple[Form, list[float | None], str]:
+    """The form by whose marks all words of another table are numbers, the numbers, and what is said of other marks.
+
+    The training table's marks come first. A column that they don't fit is read with one other pair as a whole, never
+    cell by cell, for “1.234” beside “0.264” is no thousand. Words that are no numbers are `None`.
+    """
+
+    def read(decimal: str, thousands: str) -> tuple[Form, list[float | None], bool]:
+        other = replace(form, decimal=decimal, thousands=thousands)
+        numbers = [_one_number(word, other) for word in words]
+        return other, numbers, all(out or n is not None for n, out in zip(numbers, gone))
+
+    known, numbers, fits = read(form.decimal, form.thousands)
+    if fits:
+        return known, numbers, ""
+    learnt = "the point" if form.decimal == "." else "the comma"
+    mark = _OTHER[form.decimal]
+    grouped, by_groups, fits_groups = read(form.decimal, mark)
+    plain, by_points, fits_plain = read(".", "")
+    example = next((word for word, out in zip(words, gone) if not out and mark in word), "")
+    if form.decimal == "," and fits_groups and fits_plain:
+        raise InputError(
+            f"the column {name!r} can be read in two ways: the point in “{example}” is the decimal mark, or it sets "
+            "thousands apart; the training table was read with the comma as the decimal mark.",
+            f"Say which with {option('decimal', '.')} or {option('thousands', '.')}.",
+        )
+    if fits_groups:
+        said = f"{name!r}: {_SIGNS[mark]} set the thousands apart (“{example}”), which they don't in the training table"
+        said += "; give --decimal , where the comma is the decimal mark" if mark == "," else ""
+        return grouped, by_groups, f"{said}."
+    if fits_plain:
+        said = f"{name!r}: the point is the decimal mark (“{example}”), which in the training table is {learnt}."
+        return plain, by_points, said
+    if any(read(mark, thousands)[2] for thousands in ("", form.decimal)):
+        raise InputError(
+            f"the column {name!r} holds numbers such as “{example}”, and the training table was read with {learnt} as "
+            "the decimal mark.",
+            f"Give {option('decimal', mark)} where that is the decimal mark of this table.",
+        )
+    return known, numbers, ""
 
 
 def _one_number(word: str, form: Form) -> float | None:
-    """A number of that form, or a plainly written one."""
-    bare = bare_number(word, form.symbol)
-    number = parse_number(bare, form.decimal, form.thousands)
-    if number is None:
-        number = parse_number(bare, ".", "," if form.decimal == "." else "")
+    """A number of that form, with or without its symbol."""
+    number = parse_number(bare_number(word, form.symbol), form.decimal, form.thousands)
     return None if number is not None and math.isnan(number) else number
 
 
@@ -382,7 +443,7 @@ def _floats(cells: pd.Series) -> pd.Series:
     return pd.Series(cells.to_numpy(dtype="float64", na_value=np.nan))
 
 
-def _infinite(name: str, values: np.ndarray, where: Callable[[int], str]) -> Fault | None:
+def _infinite(name: str, values: np.ndarray, where: Callable[[int], str], remedies: str = "") -> Fault | None:
     at = np.flatnonzero(np.isinf(values))
     if not len(at):
         return None
@@ -390,9 +451,14 @@ def _infinite(name: str, values: np.ndarray, where: Callable[[int], str]) -> Fau
     return Fault(
         name,
         f"the column {name!r} holds {'an infinite number' if len(at) == 1 else 'infinite numbers'} in {rows}.",
-        f"Mend {'that cell' if len(at) == 1 else 'those cells'}, count infinities as missing (--na inf --na -inf), "
-        f"or --drop {quote(name)}.",
+        f"Mend {'that cell' if len(at) == 1 else 'those cells'}, or count infinities as missing "
+        f"({option('na', 'inf', '-inf')}){remedies}.",
     )
+
+
+def _or_drop(name: str) -> str:
+    """The remedy that a training has and a prediction has not."""
+    return f", or leave the column out ({option('drop', name)})"
 
 
 def _stray(
@@ -409,7 +475,7 @@ def _stray(
     shown = ", ".join(f"“{words[codes[i]]}” in {where(int(i))}" for i in at[:4])
     shown += f" and {len(at) - 4} more" if len(at) > 4 else ""
     cell = words[codes[at[0]]]
-    remedy = f'Mend {"that cell" if len(at) == 1 else "those cells"}, or count them as missing (--na "{cell}")'
+    remedy = f"Mend {'that cell' if len(at) == 1 else 'those cells'}, or count them as missing ({option('na', cell)})"
     verb = "is" if len(at) == 1 else "are"
     return Fault(name, f"the column {name!r} holds {what}, but {shown} {verb} not.", f"{remedy}{remedies}.", text=True)
 
@@ -454,7 +520,7 @@ def _dates(
         if good[kept].mean() < NUMERIC_SHARE:
             return None
         fault = _stray(
-            name, codes, words, good, where, "dates", f", or take the column as text (--categorical {quote(name)})"
+            name, codes, words, good, where, "dates", f", or take the column as text ({option('categorical', name)})"
         )
         lookup = np.array([None if out else word for word, out in zip(words, gone)] + [None], dtype=object)
         return Converted(pd.Series(lookup[codes], dtype=object), Form("text"), fault=fault)

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 
 READABLE = "goodfit reads CSV, TSV, JSON lines, Parquet and .xlsx."
 _MAGIC = (
@@ -51,7 +51,9 @@ def refuse_binary(content: bytes, where: str, encoding: str | None) -> None:
         nulls = np.frombuffer(head[: len(head) // 2 * 2], dtype=np.uint8).reshape(-1, 2) == 0
         if nulls.mean(axis=0).max() > 0.7 and nulls.mean(axis=0).min() < 0.1:
             order = "be" if nulls[:, 0].mean() > 0.7 else "le"
-            raise InputError(f"{where} seems to be UTF-16 text without its mark.", f"Give --encoding utf-16-{order}.")
+            raise InputError(
+                f"{where} seems to be UTF-16 text without its mark.", f"Give {option('encoding', f'utf-16-{order}')}."
+            )
         raise InputError(f"{where} is a binary file, not a table.", READABLE)
     control = sum(head.count(bytes([code])) for code in (*range(1, 9), *range(14, 27), *range(28, 32)))
     if control > 0.01 * len(head):

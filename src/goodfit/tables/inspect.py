@@ -6,12 +6,11 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from shlex import quote
 
 import numpy as np
 import pandas as pd
 
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 from goodfit.tables.grid import text_of
 from goodfit.tables.kinds import column_kind
 from goodfit.tables.leakage import suspicions
@@ -196,7 +195,7 @@ def inspect(
                 or "no other is there"
             )
             + ".",
-            "Give a table with more columns, or --categorical COLUMN.",
+            "Give a table with more columns, or name one that is a category with --categorical.",
         )
     notes += suspicions(frame, inspection.inputs, target, found_task)
     copies = _copies(frame)
@@ -240,11 +239,11 @@ def _refuse_conflicts(
 def _refuse_unusable(name: str, kind: str, values: pd.Series, categorical: Sequence[str]) -> None:
     """A column that nobody can have meant: without a value, or a category of more values than any network can use."""
     if kind == "empty":
-        raise InputError(f"the column {name!r} has no value in any row.", f"Leave it out: --drop {quote(name)}.")
+        raise InputError(f"the column {name!r} has no value in any row.", f"Leave it out: {option('drop', name)}.")
     if kind == "category" and name not in categorical and (unique := values.nunique()) > _MOST_CATEGORIES:
         raise InputError(
             f"the column {name!r} holds {unique} different categories.",
-            f"Leave it out (--drop {quote(name)}), or keep the most frequent of them (--categorical {quote(name)}).",
+            f"Leave it out ({option('drop', name)}), or keep the most frequent ones ({option('categorical', name)}).",
         )
 
 
@@ -277,7 +276,11 @@ def _balance(target: str, classes: tuple[str, ...], sizes: tuple[int, ...], tabl
             f"the class {single[0]!r} of the target {target!r} has one row only, {table.place(at)}{more}: "
             "it can't be both learned and tested.",
             "Leave that row out, join the class with another, or give more rows of it"
-            + (" (or --task regression, where the target is a quantity)." if pd.api.types.is_numeric_dtype(y) else "."),
+            + (
+                f" (or {option('task', 'regression')}, where the target is a quantity)."
+                if pd.api.types.is_numeric_dtype(y)
+                else "."
+            ),
         )
     total = sum(sizes)
     notes = []

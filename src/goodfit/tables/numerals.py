@@ -9,11 +9,11 @@ import numpy as np
 
 _SYMBOLS = re.compile(r"^\s*([$€£¥]|[A-Za-z]{1,3}\$)?\s*([^$€£¥%]*?)\s*([$€£¥%])?\s*$")
 _GROUPS = {
-    (".", ","): re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?"),
-    (",", "."): re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?"),
-    (".", " "): re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f]\d{3})+(\.\d*)?"),
-    (",", " "): re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f]\d{3})+(,\d*)?"),
-    (".", "'"): re.compile(r"[+-]?\d{1,3}(['\u2019]\d{3})+(\.\d*)?"),
+    (".", ","): re.compile(r"[+-]?(?!0)\d{1,3}(,\d{3})+(\.\d*)?"),
+    (",", "."): re.compile(r"[+-]?(?!0)\d{1,3}(\.\d{3})+(,\d*)?"),
+    (".", " "): re.compile(r"[+-]?(?!0)\d{1,3}([ \u00a0\u202f]\d{3})+(\.\d*)?"),
+    (",", " "): re.compile(r"[+-]?(?!0)\d{1,3}([ \u00a0\u202f]\d{3})+(,\d*)?"),
+    (".", "'"): re.compile(r"[+-]?(?!0)\d{1,3}(['\u2019]\d{3})+(\.\d*)?"),
 }
 _STYLES = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'"))
 
@@ -21,8 +21,10 @@ _STYLES = ((".", ""), (".", ","), (",", ""), (",", "."), (".", " "), (",", " "),
 def parse_number(text: str, decimal: str, thousands: str) -> float | None:
     """A number written with these marks, or `None`.
 
-    >>> parse_number("1.234.567,5", ",", "."), parse_number("1.2.3", ".", ",")
-    (1234567.5, None)
+    A leading 0 is no group of thousands.
+
+    >>> parse_number("1.234.567,5", ",", "."), parse_number("1.2.3", ".", ","), parse_number("0,264", ".", ",")
+    (1234567.5, None, None)
     """
     if thousands or decimal != ".":
         grouped = _GROUPS.get((decimal, thousands))
@@ -53,7 +55,8 @@ def parse_numbers(
     styles = [
         style
         for style in _STYLES
-        if (decimal is None or style[0] == decimal) and (thousands is None or style[1] in ("", thousands))
+        if decimal in (None, style[0])
+        and (thousands is None or (style[1] in ("", thousands) and style[0] != thousands))
     ] or [(decimal or ".", thousands or "")]
     probe = candidates[:2000]
     if not any(any(mark.isdigit() for mark in words[i]) for i in probe):

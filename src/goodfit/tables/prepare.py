@@ -142,7 +142,7 @@ class Preparation:
         return cells
 
     def _conform(self, name: str, cells: pd.Series, where: Callable[[int], str]) -> pd.Series:
-        return conform(name, cells.reset_index(drop=True), self.forms[name], self.na, where)
+        return conform(name, cells.reset_index(drop=True), self.forms[name], self.na, where).values
 
     def _required(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame with text names; `InputError` where a column is missing or there twice."""
@@ -321,7 +321,7 @@ def _part(preparation: Preparation, table: Table, rows: np.ndarray) -> tuple[np.
     frame = table.frame.iloc[rows]
     y = frame[preparation.target].reset_index(drop=True)
     if preparation.task == "regression":
-        y = conform(preparation.target, y, Form("number"), preparation.na, where)
+        y = conform(preparation.target, y, Form("number"), preparation.na, where).values
     return preparation._apply(preparation._cells(frame, where)), preparation.target_values(y)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from goodfit.errors import InputError
 from goodfit.tables.convert import Fault, Form, conform, convert, styles_of
-from goodfit.tables.grid import Grid, place
+from goodfit.tables.grid import Cells, Grid, place
 from goodfit.tables.source import load
 
 _COLUMNS_SAID = 8  # columns named one by one in the notes; beyond, they are counted
@@ -117,15 +117,20 @@ def read_alike(
     """
     grid = load(source, names=names, sep=sep, encoding=encoding, sheet=sheet, like=[*like, list(forms)])
     prefer = "," if any(form.decimal == "," for form in forms.values()) else "."
-    columns = {}
+    columns, said = {}, []
     for name, cells in grid.columns.items():
         if name in forms:
-            columns[name] = conform(name, cells, forms[name], na, grid.place)
+            found = conform(name, cells, forms[name], na, grid.place)
+            columns[name] = found.values
+            said += [found.note] if found.note else []
         else:
             columns[name] = convert(name, cells, _tuple(na), None, None, grid.place, prefer).values
     frame = pd.DataFrame(columns, index=pd.RangeIndex(grid.rows))
     known = {name: form for name, form in forms.items() if name in columns}
-    return Table(frame, grid.notes, grid.source, fingerprint(frame), grid.lines, known, {}, _tuple(na))
+    if len(said) > _COLUMNS_SAID:
+        more = f"{len(said) - _COLUMNS_SAID} more columns are written with other marks than in the training table."
+        said = [*said[:_COLUMNS_SAID], more]
+    return Table(frame, (*grid.notes, *said), grid.source, fingerprint(frame), grid.lines, known, {}, _tuple(na))
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
@@ -150,8 +155,9 @@ def _tuple(na: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _table(grid: Grid, na: tuple[str, ...] | None, decimal: str | None, thousands: str | None) -> Table:
-    prefer = _common_decimal(grid, na) if decimal is None else decimal
-    columns, forms, faults, notes, missing = {}, {}, {}, list(grid.notes), {}
+    told = _decimal_told(grid, na) if decimal is None else decimal
+    prefer = told or "."
+    columns, forms, faults, notes, missing, doubtful = {}, {}, {}, list(grid.notes), {}, {}
     for name, cells in grid.columns.items():
         found = convert(name, cells, na, decimal, thousands, grid.place, prefer)
         columns[name] = found.values
@@ -160,20 +166,39 @@ def _table(grid: Grid, na: tuple[str, ...] | None, decimal: str | None, thousand
             faults[name] = found.fault
         if found.note:
             notes.append(found.note)
+        elif told is None and thousands is None and (example := _either(cells, found.form, na)):
+            doubtful[name] = example
         if found.missing:
             missing[name] = found.missing
     frame = pd.DataFrame(columns, index=pd.RangeIndex(grid.rows))
+    if doubtful:
+        shown = ", ".join(f"{name!r} (“{example}”)" for name, example in list(doubtful.items())[:_COLUMNS_SAID])
+        more = f" and {len(doubtful) - _COLUMNS_SAID} more columns" if len(doubtful) > _COLUMNS_SAID else ""
+        taken = "the point was taken for the decimal mark; give --thousands . where it sets thousands apart."
+        notes.append(f"{shown}{more}: {taken}")
     notes += _say_missing(missing)
     return Table(frame, tuple(notes), grid.source, fingerprint(frame), grid.lines, forms, faults, na)
 
 
-def _common_decimal(grid: Grid, na: tuple[str, ...] | None) -> str:
-    """The decimal comma where some column can only be read with it: columns that fit both follow that one."""
+def _decimal_told(grid: Grid, na: tuple[str, ...] | None) -> str | None:
+    """The decimal mark without which some column can't be read, the comma first; `None` where no column tells.
+
+    Columns that fit both follow it.
+    """
+    told = None
     for cells in grid.columns.values():
-        styles = styles_of(cells, na)
-        if styles and all(decimal == "," for decimal, _ in styles):
+        marks = {decimal for decimal, _ in styles_of(cells, na) or ()}
+        if marks == {","}:
             return ","
-    return "."
+        told = "." if marks == {"."} else told
+    return told
+
+
+def _either(cells: Cells | pd.Series, form: Form, na: tuple[str, ...] | None) -> str:
+    """A number of a column whose points may as well set the thousands apart, `""` where they can't."""
+    if form.kind != "number" or not isinstance(cells, Cells) or (",", ".") not in (styles_of(cells, na) or ()):
+        return ""
+    return next((word for word in cells.words if "." in word and word[-1:].isdigit()), "")
 
 
 def _say_missing(missing: Mapping[str, Counter[str]]) -> list[str]:

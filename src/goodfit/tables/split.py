@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 from goodfit.tables.grid import text_of
 from goodfit.tables.inspect import Inspection, find_column
 from goodfit.tables.read import Table
@@ -78,7 +78,7 @@ def split(
         test = 0.0
     for name, share in (("validation", validation), ("test-size", test)):
         if not (0 < share < 1 or (name == "test-size" and test_table is not None)):
-            raise InputError(f"--{name} {share:g} is not between 0 and 1.", f"Give --{name} such as 0.2.")
+            raise InputError(f"{option(name, f'{share:g}')} is not between 0 and 1.", f"Give --{name} such as 0.2.")
     if validation + test >= 1:
         raise InputError(
             f"validation ({validation:g}) and test ({test:g}) leave no rows to train on.", "Give smaller shares."
@@ -295,8 +295,8 @@ def _by_time(table: Table, rows: np.ndarray, column: str, validation: float, tes
 
 def _moment(value: object) -> str:
     if isinstance(value, np.datetime64):
-        return str(value.astype("datetime64[s]")).replace("T00:00:00", "").replace("T", " ")
-    return f"{value:g}"
+        return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
+    return text_of(value)
 
 
 def _test_rows(table: Table, inspection: Inspection, test_table: Table) -> tuple[np.ndarray, str]:

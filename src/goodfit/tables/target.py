@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from goodfit.errors import InputError
+from goodfit.errors import InputError, option
 from goodfit.tables.grid import text_of
 from goodfit.tables.kinds import QUANTITY_WORDS, words_of
 from goodfit.values import Task
@@ -48,7 +48,7 @@ def task_of(y: pd.Series, target: str, task: Task | None) -> tuple[Task, str]:
     if unique > _MOST_CLASSES or (unique > 0.5 * len(y) and unique > 10):
         raise InputError(
             f"the target {target!r} has {unique} different values in {len(y)} rows: too many for classes.",
-            "Choose another target, or --task regression where it is a quantity.",
+            f"Choose another target, or {option('task', 'regression')} where it is a quantity.",
         )
     return ("binary" if unique == 2 else "multiclass"), reason
 
