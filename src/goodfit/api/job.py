@@ -371,8 +371,12 @@ def _import_meanwhile(saved: bool) -> None:
 
 
 def _check_backend() -> None:
-    keras = sys.modules.get("keras")
-    backend = os.environ.get("KERAS_BACKEND", "jax") if keras is None else keras.backend.backend()
+    if "keras" in sys.modules:
+        import keras  # waits where another thread is importing it
+
+        backend = keras.backend.backend()
+    else:
+        backend = os.environ.get("KERAS_BACKEND", "jax")
     if backend != "jax":
         raise InputError(
             f"goodfit.train needs Keras's JAX backend, and Keras runs on {backend} here.",
