@@ -263,6 +263,27 @@ def test_models_are_improved_without_being_touched(make):
     assert study.best_model is not model
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["keras", "own"])
+def test_the_kept_model_has_the_metrics_of_the_given_one(own, tmp_path):
+    """Those of Keras, as copies; a saved model could not be loaded with others."""
+
+    def largest_error(y, predicted):
+        return keras.ops.max(keras.ops.abs(y - predicted))
+
+    (x, y), error = rows(), keras.metrics.RootMeanSquaredError(name="typical_error")
+    model = keras.Sequential([keras.Input((4,)), L.Dense(4, "relu"), L.Dense(1)])
+    model.compile("adam", "mse", metrics=["mae", error, *([largest_error] if own else [])])
+    study = improve(model, x, y, changes=["standardize-target"], out=tmp_path, **QUICK)
+    for kept in (study.best_model, goodfit.load(study.folder).best_model):
+        found = kept.evaluate(x, y, verbose=0, return_dict=True)
+        assert set(found) == ({"loss"} if own else {"loss", "mae", "typical_error"})
+        if not own:
+            predicted = kept.predict(x, verbose=0)
+            np.testing.assert_allclose(found["mae"], np.abs(predicted - y).mean(), rtol=1e-4)
+            np.testing.assert_allclose(found["typical_error"], np.sqrt(((predicted - y) ** 2).mean()), rtol=1e-4)
+    assert error not in study.best_model.metrics
+
+
 def test_given_weights_start_every_seed():
     model = frozen_base()
     kernel = np.asarray(model.get_layer("base").get_layer("features").kernel.value)

@@ -58,8 +58,8 @@ class ModelStudy(Study):
 
     @functools.cached_property
     def best_model(self) -> Any:
-        """The kept Keras model with the weights of its best seed, compiled without metrics; targets are in their own
-        units."""
+        """The kept Keras model with the weights of its best seed, compiled with the metrics of the model that was given
+        where all of them are Keras's; targets are in their own units."""
         if self.get_model is None:
             raise InputError("this study has no model at hand.", "Load model.keras from its folder.")
         return self.get_model()
@@ -214,6 +214,8 @@ def improve(
         )
     if epochs is None:
         raise InputError("epochs is not given.", "Say for how many epochs the model is trained, such as epochs=200.")
+    from goodfit.training.own_model import metrics_of
+
     if test_data is not None:
         _check_apart(model, "test", *arguments.pair("test_data", test_data))
     proof = proof_of(
@@ -230,15 +232,24 @@ def improve(
         None if folder is None else folder.with_name(f"{folder.name}.trials"),
         report,
     )
+    metrics = metrics_of(model)
     with proof.alone(), proof.placed(on):
         ladder = proof.search(members, budget=limits, changes=listed, most=most, rounds=rounds)
         if ladder.interrupted:
             raise Interrupted(None if proof.trials is None else str(proof.trials.folder))
         study = study_of(proof, ladder, members, test_data, name or str(model.name))
+        if study.get_model is not None:
+            study = dataclasses.replace(study, get_model=functools.partial(_measured, study.get_model, metrics))
         if folder is not None:
             study = dataclasses.replace(study, folder=str(folder), name=folder.name)
             study.save(folder, overwrite=overwrite)
     return study
+
+
+def _measured(get_model: Callable[[], Any], metrics: dict[str, Any]) -> Any:
+    from goodfit.training.own_model import with_metrics
+
+    return with_metrics(get_model(), metrics)
 
 
 def _check_model(model: Any) -> None:

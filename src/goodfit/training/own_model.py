@@ -132,6 +132,32 @@ def read(
     return OwnModel(recipe, code, given, notes, sample)
 
 
+def metrics_of(model: keras.Model) -> dict[str, Any]:
+    """Copies of the metrics that a model was compiled with, as arguments of `compile`; none where one is the user's
+    own, which a saved model could not be loaded with."""
+    compiled = keras_internals.compiled_with(model)
+    given = {name: compiled.get(name) for name in ("metrics", "weighted_metrics") if compiled.get(name)}
+    leaves = keras.tree.flatten(given)
+    if not all(one is None or isinstance(one, str) or type(one).__module__.startswith("keras.") for one in leaves):
+        return {}
+    return keras.tree.map_structure(
+        lambda one: type(one).from_config(one.get_config()) if isinstance(one, keras.metrics.Metric) else one, given
+    )
+
+
+def with_metrics(model: keras.Model, metrics: dict[str, Any]) -> keras.Model:
+    """A compiled model, compiled again with metrics, see `metrics_of`; it comes back.
+
+    Args:
+        model: compiled without any.
+        metrics: arguments of `compile`.
+    """
+    if metrics:
+        compiled = keras_internals.compiled_with(model)
+        model.compile(**{**compiled, "optimizer": model.optimizer, **metrics})
+    return model
+
+
 def asked_of(model: keras.Model) -> dict[str, Any]:
     """What is asked of a compiled model before it is trained, which changes its optimizer: fields of a `Recipe`."""
     loss = keras_internals.compiled_with(model).get("loss")
