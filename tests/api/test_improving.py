@@ -284,6 +284,23 @@ def test_the_kept_model_has_the_metrics_of_the_given_one(own, tmp_path):
     assert error not in study.best_model.metrics
 
 
+def test_a_label_for_each_step_is_judged_without_padding():
+    """Words and their labels, of which padding is most; no class for a row is read into the labels of its steps."""
+    draw = np.random.default_rng(0)
+    x = draw.integers(1, 12, (160, 8))
+    x[np.arange(8) >= draw.integers(2, 5, (160, 1))] = 0
+    y = x % 3
+    layers = [L.Embedding(12, 6, mask_zero=True), L.GRU(8, return_sequences=True), L.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    study = improve(model, x, y, changes=["raise-learning-rate"], test_data=(x, y), **{**QUICK, "epochs": 12})
+    found = study.best_model.predict(x, verbose=0)
+    of_steps = -np.log(np.take_along_axis(found, y[..., None], axis=-1)[..., 0])
+    expected = np.ma.masked_array(of_steps, x == 0).mean(axis=1).mean()
+    assert study.test[0].value == pytest.approx(float(expected), rel=1e-4)
+    assert not {"class-imbalance", "too-few-examples"} & {one.slug for one in study.trials[0].diagnosis.found}
+
+
 def test_given_weights_start_every_seed():
     model = frozen_base()
     kernel = np.asarray(model.get_layer("base").get_layer("features").kernel.value)

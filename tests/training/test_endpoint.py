@@ -149,3 +149,40 @@ def test_what_no_metric_can_judge():
     without = one(L.Dense(1), loss=None)
     with pytest.raises(InputError, match="compiled without a loss"):
         made(without, QUANTITY)
+
+
+@pytest.mark.parametrize("metric", ["loss", "error_rate", "log_loss", "mse"])
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", LOGITS])
+def test_steps_of_padding_have_no_part_in_it(loss, metric):
+    """Each row's mean over the steps that the model does not mask; Keras's own figure where all rows have as many."""
+    words, labels = RNG.integers(1, 9, (ROWS, 5)), RNG.integers(0, 3, (ROWS, 5))
+    words[:, 3:] = 0
+    keras.utils.set_random_seed(0)
+    last = L.Dense(3) if loss is LOGITS else L.Dense(3, "softmax")
+    body = [L.Embedding(9, 4, mask_zero=True), L.GRU(6, return_sequences=True), last]
+    model = keras.Sequential([keras.Input((5,)), *body])
+    model.compile("adam", loss, metrics=[keras.metrics.SparseCategoricalAccuracy(name="right")])
+    own = own_model.read(model, batch_size=8, epochs=1)
+    outputs = model.predict(words, verbose=0)
+    endpoint = endpoint_of(own.recipe, metric, labels, outputs)
+    padded = own_model.pads(model)(words, labels)
+    found = endpoint.losses(own.recipe, padded, outputs)
+    # what stands in the padding makes no difference
+    scrambled, other = np.where(words > 0, labels, 2 - labels), np.where((words > 0)[..., None], outputs, 0.2)
+    other = endpoint.losses(own.recipe, own_model.pads(model)(words, scrambled), other)
+    np.testing.assert_allclose(found, other, rtol=1e-12)
+    cut = endpoint.losses(own.recipe, labels[:, :3], outputs[:, :3])
+    np.testing.assert_allclose(found, cut, rtol=1e-6)
+    if metric in ("loss", "log_loss", "error_rate"):
+        known = model.evaluate(words, labels, verbose=0, return_dict=True)
+        known = 1 - known["right"] if metric == "error_rate" else known["loss"]
+        assert found.mean() == pytest.approx(known, rel=1e-4)
+    shares = endpoint.outputs[0].constant(padded)[0, 0]
+    counts = np.bincount(labels[:, :3].ravel(), minlength=3) + 0.5
+    np.testing.assert_allclose(shares, counts / counts.sum())
+
+
+def test_a_model_that_masks_nothing_pads_nothing():
+    one_label = keras.Sequential([keras.Input((5,)), L.Embedding(9, 4, mask_zero=True), L.GRU(6), L.Dense(3)])
+    assert own_model.pads(one_label) is None
+    assert own_model.pads(one(L.Dense(3, "softmax"), loss="mse", flat=False)) is None

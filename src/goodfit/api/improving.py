@@ -395,6 +395,8 @@ def proof_of(
         from goodfit.api.improving_function import source_of
 
         about["metric"] = source_of(metric)
+    if padded := own_model.pads(model):
+        about["padding"] = "masked"
     if design == "splits":
         about["validation_split"] = validation_split
     return Proof(
@@ -406,6 +408,7 @@ def proof_of(
         about,
         dataset_of_rows(whole.x, whole.y, endpoint.task, endpoint.classes, whole.divide(0)),
         report=report,
+        padding=padded,
     )
 
 
@@ -491,7 +494,10 @@ def dataset_of_rows(
     flat = x.reshape(len(x), -1)
     target = y.reshape(len(y), -1)
     if target.shape[1] > 1:
-        if task == "regression":
+        one_hot = (
+            target.shape[1] == classes and ((target == 0) | (target == 1)).all() and (target.sum(axis=1) == 1).all()
+        )
+        if task == "regression" or not one_hot:
             return None
         target = target.argmax(axis=1)[:, None]
     kind = np.float32 if task == "regression" else np.int32

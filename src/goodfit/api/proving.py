@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,6 +70,7 @@ class Proof:
         diagnosis: of the model as it is, where one was made with more at hand than a study has (layers' signals).
         report: told what is done.
         workers: where trials are trained; here where `None`.
+        padding: inputs and targets -> the targets with the steps masked that are padding; `None` where there are none.
     """
 
     own: OwnModel
@@ -83,6 +84,7 @@ class Proof:
     diagnosis: Diagnosis | None = None
     report: Report = silent
     workers: RayWorkers | None = None
+    padding: Callable[[Any, Any], Any] | None = None
     _done: dict[str, Arm] = field(default_factory=dict)
     _trained: dict[str, Trained] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -243,10 +245,15 @@ class Proof:
             out[place, judge] = self._losses(recipe, _member(outputs, place), judge)
         return out
 
+    @cached_property
+    def targets(self) -> Any:
+        """The targets that trials are judged by: those of all rows, padding masked."""
+        return self.rows.y if self.padding is None else self.padding(self.rows.x, self.rows.y)
+
     def _losses(self, recipe: Recipe, outputs: Any, index: np.ndarray) -> np.ndarray:
         from goodfit.training.structures import take
 
-        return self.endpoint.losses(recipe, take(self.rows.y, index), take(outputs, index))
+        return self.endpoint.losses(recipe, take(self.targets, index), take(outputs, index))
 
     def chance(self, seeds: Sequence[int]) -> Arm | None:
         """Predicting the mean or the prior of each seed's training rows."""
@@ -255,10 +262,10 @@ class Proof:
         out = np.full((len(seeds), self.rows.count), np.nan)
         for place, seed in enumerate(seeds):
             division = self.rows.divide(seed)
-            outputs = self.endpoint.constant(take(self.rows.y, division.train), len(division.held))
+            outputs = self.endpoint.constant(take(self.targets, division.train), len(division.held))
             if outputs is None:
                 return None
-            true = take(self.rows.y, division.held)
+            true = take(self.targets, division.held)
             out[place, division.held] = self.endpoint.losses(self.own.recipe.replace(loss="mse"), true, outputs)
         run = Run(curves={}, epoch=np.arange(0), seeds=tuple(seeds), outcomes=("finished",) * len(seeds))
         return Arm(run, out)
@@ -296,7 +303,7 @@ class Proof:
         few = self.rows.divide(0).train[:2]
         from goodfit.training.structures import take
 
-        y = take(self.rows.y, few)
+        y = take(self.targets, few)
         constant = self.endpoint.constant(y, len(few))
         if constant is None:
             return False
@@ -323,14 +330,15 @@ class Proof:
     def _chance_on(self, division: Division, index: np.ndarray) -> float:
         from goodfit.training.structures import take
 
-        outputs = self.endpoint.constant(take(self.rows.y, division.train), len(index))
+        outputs = self.endpoint.constant(take(self.targets, division.train), len(index))
         if outputs is None:
             return 1.0
         plain = self.own.recipe.replace(loss="mse")
-        return float(self.endpoint.losses(plain, take(self.rows.y, index), outputs).mean()) or 1.0
+        return float(self.endpoint.losses(plain, take(self.targets, index), outputs).mean()) or 1.0
 
     def test(self, who: str, recipe: Recipe, parts: Sequence[tuple[int, ...]], x: Any, y: Any, best: int) -> Score:
         """The endpoint on test rows: of the kept member with its interval over rows, and of every seed."""
+        y = y if self.padding is None else self.padding(x, y)
         losses = np.concatenate(
             [
                 np.stack(

@@ -39,7 +39,8 @@ NON_NEGATIVE = frozenset(
 """Endpoints that are zero of a perfect prediction and never below."""
 
 PerRow = Callable[[Any, Any], np.ndarray]
-"""Targets and predictions of the same rows -> one number per row, lower is better."""
+"""Targets and predictions of the same rows -> one number per row, lower is better. Of targets that are a masked array,
+what is masked (padding) has no part in it."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,13 @@ class Output:
     def constant(self, y: Any) -> np.ndarray:
         """The best single prediction for all of these rows, shape (1, *shape): mean or median, or the shares of the
         classes, the same for each place of a row that has a class for each."""
-        true = np.asarray(y)
+        true = np.ma.asarray(y)
         if self.task == "multiclass" and not _one_hot(true, self.shape):
-            counts = np.bincount(true.reshape(-1).astype(int), minlength=self.classes) + 0.5
+            counts = np.bincount(true.compressed().astype(int), minlength=self.classes) + 0.5
             return np.broadcast_to(counts / counts.sum(), (1, *self.shape))
         values = true.reshape(len(true), -1).astype(np.float64)
-        middle = np.median(values, axis=0) if "absolute" in self.name else values.mean(axis=0)
-        if self.task != "regression":
-            middle = values.mean(axis=0)
+        median = "absolute" in self.name and self.task == "regression"
+        middle = np.ma.filled(np.ma.median(values, axis=0) if median else values.mean(axis=0), 0.0)
         if middle.size == math.prod(self.shape):
             return middle.reshape(1, *self.shape)
         return middle[None]
@@ -328,10 +328,22 @@ def _plain_loss(loss: Any, taker: Any) -> PerRow:
             predicted = _probabilities(predicted, _name(taker)).astype(np.float32)
         if true.ndim == predicted.ndim - 1 and predicted.shape[-1] == 1:
             true = true[..., None]
-        values = np.asarray(made(true, predicted), np.float64)
-        return values.reshape(len(true), -1).mean(axis=1)
+        return _mean_of_rows(np.asarray(made(true, predicted), np.float64), y)
 
     return one
+
+
+def _mean_of_rows(values: np.ndarray, y: Any) -> np.ndarray:
+    """The mean over the places of each row, shape (rows,); without those that are masked in the targets."""
+    values = values.reshape(len(values), -1)
+    if not isinstance(y, np.ma.MaskedArray):
+        return values.mean(axis=1)
+    counts = ~np.ma.getmaskarray(y).reshape(len(values), -1)
+    places = values.shape[1]
+    if counts.shape[1] < places:  # a value for each class of a place
+        counts = np.repeat(counts, places // counts.shape[1], axis=1)
+    counts = counts.reshape(len(values), places, -1)[..., 0]
+    return np.where(counts, values, 0.0).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
 
 
 def _takes_logits(loss: Any) -> bool:
@@ -359,18 +371,18 @@ def _metric(name: str, part: Output, names: Sequence[str], signed: bool) -> PerR
     """
 
     def per_row(y: Any, outputs: Any) -> np.ndarray:
-        (true,), (predicted,) = _listed(y, names), _listed(outputs, names)
-        true, predicted = np.asarray(true), np.asarray(predicted, np.float64)
+        (given,), (predicted,) = _listed(y, names), _listed(outputs, names)
+        true, predicted = np.asarray(given), np.asarray(predicted, np.float64)
         rows = len(true)
         if name in ("mse", "mae") and part.task == "multiclass" and not _one_hot(true, predicted.shape[1:]):
             true = np.eye(part.classes)[true.reshape(predicted.shape[:-1]).astype(int)]
         if name in ("mse", "mae"):
             error = true.reshape(rows, -1).astype(np.float64) - predicted.reshape(rows, -1)
-            return (error**2 if name == "mse" else np.abs(error)).mean(axis=1)
+            return _mean_of_rows(error**2 if name == "mse" else np.abs(error), given)
         if part.task == "regression":
             raise ValueError(f"{name} is for classes, one for each row")
         if signed and name == "error_rate":
-            return ((predicted > 0) != (true.reshape(predicted.shape) > 0)).reshape(rows, -1).mean(axis=1)
+            return _mean_of_rows((predicted > 0) != (true.reshape(predicted.shape) > 0), given)
         if signed:
             raise ValueError(f"{name} is for probabilities, and a hinge loss gives none")
         if predicted.ndim < 2:
@@ -380,9 +392,8 @@ def _metric(name: str, part: Output, names: Sequence[str], signed: bool) -> PerR
         if predicted.shape[-1] == 1:
             predicted = np.concatenate([1 - predicted, predicted], axis=-1)
         if name == "error_rate":
-            wrong = (predicted.argmax(axis=-1) != labels).astype(np.float64)
-            return wrong.reshape(rows, -1).mean(axis=1)
+            return _mean_of_rows(predicted.argmax(axis=-1) != labels, given)
         share = np.take_along_axis(predicted, labels[..., None], axis=-1)[..., 0]
-        return -np.log(np.clip(share, keras.config.epsilon(), 1.0)).reshape(rows, -1).mean(axis=1)
+        return _mean_of_rows(-np.log(np.clip(share, keras.config.epsilon(), 1.0)), given)
 
     return per_row

@@ -201,6 +201,14 @@ def outputs_of(model: Any) -> list[tuple[str, tuple[Any, ...], Any]]:
     ]
 
 
+def step_mask(model: Any) -> keras.Model | None:
+    """A model that tells which steps of its inputs count in the loss of another, shape (rows, steps); `None` where all
+    do: nothing of it masks padding, or its one output is no sequence."""
+    outputs = getattr(functional(model), "outputs", None) or []
+    mask = getattr(outputs[0], "_keras_mask", None) if len(outputs) == 1 and len(outputs[0].shape) > 2 else None
+    return None if mask is None else keras.Model(model.inputs, mask)
+
+
 def callback_list(model: keras.Model, callbacks: Any, verbose: Any, epochs: int, steps: int) -> Any:
     """The callbacks in Keras's own container, with its history and progress bar."""
     if isinstance(callbacks, keras.callbacks.CallbackList):

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,6 +132,29 @@ def read(
     return OwnModel(recipe, code, given, notes, sample)
 
 
+def pads(model: keras.Model) -> Callable[[Any, np.ndarray], np.ma.MaskedArray] | None:
+    """A function of inputs and targets that masks the targets of steps that the model takes for padding, as its loss
+    does; `None` where it masks none.
+
+    Example:
+        >>> words = keras.layers.Embedding(9, 2, mask_zero=True)
+        >>> model = keras.Sequential([keras.Input((3,)), words, keras.layers.Dense(1)])
+        >>> pads(model)(np.array([[4, 7, 0]]), np.array([[1, 0, 0]])).compressed().tolist()
+        [1, 0]
+    """
+    steps = keras_internals.step_mask(model)
+    if steps is None:
+        return None
+
+    def padded(x: Any, y: np.ndarray) -> np.ma.MaskedArray:
+        quiet: Any = 0
+        counts = np.asarray(steps.predict(x, verbose=quiet), bool)
+        counts = counts.reshape(*counts.shape, *[1] * (y.ndim - counts.ndim))
+        return np.ma.masked_array(y, mask=np.broadcast_to(~counts, y.shape))
+
+    return padded
+
+
 def metrics_of(model: keras.Model) -> dict[str, Any]:
     """Copies of the metrics that a model was compiled with, as arguments of `compile`; none where one is the user's
     own, which a saved model could not be loaded with."""
@@ -140,9 +163,10 @@ def metrics_of(model: keras.Model) -> dict[str, Any]:
     leaves = keras.tree.flatten(given)
     if not all(one is None or isinstance(one, str) or type(one).__module__.startswith("keras.") for one in leaves):
         return {}
-    return keras.tree.map_structure(
+    copies: Any = keras.tree.map_structure(
         lambda one: type(one).from_config(one.get_config()) if isinstance(one, keras.metrics.Metric) else one, given
     )
+    return copies
 
 
 def with_metrics(model: keras.Model, metrics: dict[str, Any]) -> keras.Model:
