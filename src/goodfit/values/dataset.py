@@ -85,6 +85,11 @@ class Dataset:
     source: str = ""
     flattened: bool = False
 
+    def __repr__(self) -> str:
+        parts = (f"{len(getattr(self, name))} {name}" for name in ("train", "validation", "test"))
+        shape = " × ".join(map(str, self.x.shape[1:]))
+        return f"<Dataset {self.target}: {self.task}, {', '.join(parts)} rows, {shape} inputs>"
+
     def part(self, name: Literal["train", "validation", "test"]) -> tuple[np.ndarray, np.ndarray]:
         """The inputs and targets of one part of the split."""
         index = getattr(self, name)

@@ -124,6 +124,11 @@ class Recipe:
             fields["metrics"] = tuple(fields["metrics"])
         return cls(**fields)
 
+    def __repr__(self) -> str:
+        optimizer = self.optimizer.get("class_name", "") if isinstance(self.optimizer, Mapping) else ""
+        said = [optimizer, self.loss if isinstance(self.loss, str) else "", f"batches of {self.batch_size}"]
+        return f"<Recipe {self.hash[:8]}: {', '.join(filter(None, said))}, {self.epochs} epochs>"
+
     @property
     def hash(self) -> str:
         """Equal for equal recipes (a list and a tuple of the same are equal)."""

@@ -71,6 +71,11 @@ class Run:
         if len(self.outcomes) != len(self.seeds):
             raise ValueError(f"{len(self.outcomes)} outcomes for {len(self.seeds)} seeds")
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.epoch)} {self.unit}s, {len(self.seeds)} seed{'s' if len(self.seeds) != 1 else ''}"
+        outcome = self.outcome if self.outcomes else "empty"
+        return f"<Run {self.name}: {sizes}, {', '.join(self.curves) or 'no curves'}, {outcome}>"
+
     @classmethod
     def from_history(cls, history: Mapping[str, Any], epoch: Any = None, **fields: Any) -> Run:
         """A run of one seed from a mapping of curve names to lists, as in Keras's `History.history`."""

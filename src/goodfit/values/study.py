@@ -139,6 +139,11 @@ class Trial:
     steps: int = 0
     note: str = ""
 
+    def __repr__(self) -> str:
+        what = "baseline" if self.change is None else self.change.label
+        effect = "" if self.comparison is None else f", {self.comparison.endpoint} {self.comparison.effect:+.3g}"
+        return f"<Trial {what}: {self.diagnosis.verdict}{effect}, {'kept' if self.kept else 'not kept'}>"
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
