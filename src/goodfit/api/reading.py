@@ -89,8 +89,9 @@ def read(path: Any, *, loss: str | None = None, val_loss: str | None = None) -> 
     """The runs in a log file of any tool, or in a folder that goodfit saved.
 
     Args:
-        path: CSV, JSON or JSON lines, a folder, or `"-"` for standard input; or what Python holds of a log: a mapping
-            of lists, a list of rows, a DataFrame, or several of them under their names.
+        path: CSV, JSON, JSON lines or what a training printed (gzipped too), a folder, or `"-"` for standard input; or
+            what Python holds of a log: a mapping of lists, a list of rows, a DataFrame, or several of them under their
+            names.
         loss: the column of the training loss, where it isn't recognized.
         val_loss: the column of the validation loss.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from itertools import islice
@@ -115,7 +116,8 @@ def _cells(line: str, delimiter: str) -> list[str]:
     if delimiter == " ":
         return line.split()
     if '"' in line:
-        return next(csv.reader([line], delimiter=delimiter), [])
+        with contextlib.suppress(csv.Error):  # a carriage return in front of a quote
+            return next(csv.reader([line], delimiter=delimiter), [])
     return line.split(delimiter)
 
 

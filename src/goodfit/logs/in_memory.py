@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 from goodfit.errors import InputError
 from goodfit.logs.cells import column, plural
 from goodfit.logs.formats import Log
-from goodfit.logs.names import is_curve
+from goodfit.logs.names import by_part, counts, is_curve, part_of
 
+_PAIR = {"validation_0", "validation_1"}
 _EXPECTED = "A history maps names of curves to lists of numbers, or is a list of rows, one per epoch."
 
 
@@ -44,6 +46,10 @@ def _of_mapping(what: Mapping[Any, Any], source: str, name: str, depth: int) -> 
     lists = {str(key): value for key, value in what.items() if _is_list(value) and _is_numeric(value)}
     if lists:
         return (_of_lists(lists, source, name),)
+    if {"train"} < {part_of(str(key)) for key in what} - {""} or set(what) >= _PAIR:
+        joined = _parts_joined(what, source, name)
+        if joined is not None:
+            return (joined,)
     inner = {str(key): value for key, value in what.items() if isinstance(value, Mapping)}
     if inner and all(_counts(value) for value in inner.values()):  # pandas: {"loss": {"0": 0.5, …}}
         return (_of_rows(_turned(inner), source, name),)
@@ -64,14 +70,49 @@ def _of_mapping(what: Mapping[Any, Any], source: str, name: str, depth: int) -> 
     raise InputError(f"{source} is not a history of a training.", _EXPECTED)
 
 
+def _parts_joined(what: Mapping[Any, Any], source: str, name: str) -> Log | None:
+    """One history of a mapping that holds those of training and validation rows under their names, `None` where it
+    holds something else."""
+    held = {str(key): value for key, value in what.items() if part_of(str(key))}
+    notes = ()
+    if not {"train"} < {part_of(key) for key in held}:  # of XGBoost, where the sets have no names of their own
+        held = {"train": what["validation_0"], "validation": what["validation_1"]}
+        notes = (
+            "validation_0 is read as the training rows, validation_1 as others, in the order in which they are given.",
+        )
+    if all(isinstance(value, Mapping) for value in held.values()):
+        lists = {
+            key: {str(k): v for k, v in value.items() if _is_list(v) and len(v) and _is_numeric(v)}
+            for key, value in held.items()
+        }
+        if not all(lists.values()):
+            return None
+        if not any(counts(one) for columns in lists.values() for one in columns):
+            log = _of_lists(
+                {f"{key} {k}": v for key, columns in lists.items() for k, v in columns.items()}, source, name
+            )
+            return dataclasses.replace(log, notes=(*notes, *log.notes))
+        held = {key: [dict(zip(columns, row)) for row in zip(*columns.values())] for key, columns in lists.items()}
+    if not all(_is_list(rows) and len(rows) and all(map(_is_row, rows)) for rows in held.values()):
+        return None
+    rows = [{"rows": key, **_numbered(row, place)} for key, rows in held.items() for place, row in enumerate(rows)]
+    log = _of_rows(rows, source, name)
+    return dataclasses.replace(log, notes=(*notes, *log.notes))
+
+
+def _numbered(row: Mapping[Any, Any], place: int) -> Mapping[Any, Any]:
+    return row if any(counts(str(key)) for key in row) else {"epoch": place, **row}
+
+
 def _of_lists(lists: Mapping[str, Any], source: str, name: str) -> Log:
     longest = max(len(values) for values in lists.values())
     if longest == 0:
         raise InputError(f"{source} holds lists without a value.", "Give the log of a training that has begun.")
-    columns, notes = {}, []
+    columns, words, notes = {}, {}, []
     for key, values in lists.items():
         numbers, texts = column(list(values))
         if len(texts) == len(numbers):
+            words[key] = [str(value) for value in values]
             continue
         if texts:
             notes.append(
@@ -82,7 +123,14 @@ def _of_lists(lists: Mapping[str, Any], source: str, name: str) -> Log:
             columns[key] = placed
     if not columns:
         raise InputError(f"{source} holds no list of numbers.", _EXPECTED)
-    return Log(columns, tuple(notes), name=name)
+    return Log(_long(columns, words, longest, notes), tuple(notes), name=name)
+
+
+def _long(
+    columns: dict[str, np.ndarray], words: Mapping[str, list[str]], length: int, notes: list[str]
+) -> dict[str, np.ndarray]:
+    """The columns of a long table as one for each curve."""
+    return by_part(columns, {key: cells for key, cells in words.items() if len(cells) == length}, notes)
 
 
 def _placed(key: str, values: np.ndarray, length: int, source: str, notes: list[str]) -> np.ndarray | None:
@@ -113,10 +161,13 @@ def _placed(key: str, values: np.ndarray, length: int, source: str, notes: list[
 def _of_rows(rows: Sequence[Mapping[Any, Any]], source: str, name: str) -> Log:
     flat = [_flat(row) for row in rows]
     keys = list(dict.fromkeys(key for row in flat for key in row))
-    columns, notes = {}, []
+    columns, words, notes = {}, {}, []
     for key in keys:
-        values, texts = column([row.get(key) for row in flat])
+        cells = [row.get(key) for row in flat]
+        values, texts = column(cells)
         if np.isnan(values).all():
+            if len(texts) == len(cells):
+                words[key] = [str(cell) for cell in cells]
             continue
         if texts:
             notes.append(
@@ -125,7 +176,7 @@ def _of_rows(rows: Sequence[Mapping[Any, Any]], source: str, name: str) -> Log:
         columns[key] = values
     if not columns:
         raise InputError(f"the rows in {source} hold no numbers.", _EXPECTED)
-    return Log(columns, tuple(notes), name=name)
+    return Log(_long(columns, words, len(flat), notes), tuple(notes), name=name)
 
 
 def _flat(row: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:

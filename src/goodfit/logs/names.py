@@ -11,7 +11,7 @@ import numpy as np
 
 from goodfit.errors import InputError
 
-_TRAIN = frozenset({"train", "training", "trn", "tr"})
+_TRAIN = frozenset({"train", "training", "trn", "tr", "learn"})
 _VALIDATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "dev", "holdout", "heldout", "vld"})
 _TEST = frozenset({"test", "testing", "tst"})
 _FILLER = frozenset({"epoch", "mean", "avg", "average", "total", "overall", "set", "metrics", "metric", "value", "per"})
@@ -20,10 +20,13 @@ _SAME = {"acc": "accuracy", "losses": "loss", "cost": "loss", "objective": "loss
 _METRICS = frozenset(
     {"loss", "accuracy", "mse", "mae", "rmse", "msle", "mape", "error", "nll", "perplexity", "auc", "f1", "r2"}
     | {"precision", "recall", "crossentropy", "entropy", "xent", "bce", "elbo", "iou", "dice", "bleu", "hinge", "kl"}
+    | {"logloss", "mlogloss", "merror", "l1", "l2"}  # of boosting
 )
 _EPOCH = frozenset({"epoch", "epochs", "ep", "epoch_num", "epoch_number", "num_epoch", "current_epoch"})
 _STEP = frozenset({"step", "steps", "iter", "iters", "iteration", "iterations", "global_step", "batch", "update"})
 _SEED = frozenset({"seed", "seeds"})
+_NAMING = frozenset({"key", "metric", "name", "tag", "variable"})
+"""Columns that name the metric of each row in a long table."""
 
 
 @dataclass(frozen=True)
@@ -129,32 +132,60 @@ def assign(columns: Iterable[str], *, loss: str | None = None, val_loss: str | N
 
 
 def by_part(
-    columns: dict[str, np.ndarray], words: Mapping[str, Sequence[str]], notes: list[str]
+    columns: Mapping[str, np.ndarray], words: Mapping[str, Sequence[str]], notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """The columns of a long table, in which a column of words (`train`, `val`) says which rows were measured, as one
-    column for each of these; other columns of words are left out, and said.
+    """The columns of a long table as one column for each curve: where a column of words says which rows were measured
+    (`train`, `val`), or which metric a `value` is of. Other columns of words are left out, and said.
 
     Args:
         columns: of numbers, by name.
         words: the other columns.
         notes: gets a sentence for each column of words.
     """
-    parts = _TRAIN | _VALIDATION | _TEST
+    counters = {_first(list(columns), kind) for kind in (_EPOCH, _STEP, _SEED)}
+    long, out = None, dict(columns)
     for name, cells in words.items():
-        kinds = list(dict.fromkeys(cell.lower() for cell in cells))
-        if len(kinds) < 2 or not set(kinds) <= parts:
+        kinds = list(dict.fromkeys(cells))
+        if long is None and len(kinds) > 1 and all(map(part_of, kinds)):
+            long, measured = name, [key for key in columns if key not in counters]
+        elif long is None and "value" in columns and name.lower() in _NAMING and any(map(is_curve, kinds)):
+            long, measured = name, ["value"]
+        else:
             notes.append(f"left out: the column {name!r}, which holds words.")
             continue
-        counters = {_first(list(columns), kind) for kind in (_EPOCH, _STEP, _SEED)}
-        which = np.array([cell.lower() for cell in cells])
-        notes.append(f"the column {name!r} tells the rows of {', '.join(kinds)} apart: each has curves of its own.")
-        return {key: values for key, values in columns.items() if key in counters} | {
-            f"{kind} {key}": np.where(which == kind, values, np.nan)
-            for key, values in columns.items()
-            for kind in kinds
-            if key not in counters
-        }
-    return columns
+        which = np.array(cells)
+        told = ", ".join(kinds[:6]) + (f" and {len(kinds) - 6} more" if len(kinds) > 6 else "")
+        notes.append(f"the column {name!r} tells the rows of {told} apart: each has curves of its own.")
+        out = {key: columns[key] for key in columns if key in counters}
+        for key in measured:
+            for kind in kinds:
+                out[kind if measured == ["value"] and not part_of(kind) else f"{kind} {key}"] = np.where(
+                    which == kind, columns[key], np.nan
+                )
+        counter = next((out[key] for key in (_first(list(out), _EPOCH), _first(list(out), _STEP)) if key), None)
+        if counter is not None and all((np.diff(counter[which == kind]) >= 0).all() for kind in kinds):
+            order = np.argsort(counter, kind="stable")  # the rows of one kind may stand after those of another
+            out = {key: values[order] for key, values in out.items()}
+    return out
+
+
+def part_of(name: str) -> str:
+    """Which rows a name says, and nothing else: `"train"`, `"val"` or `"test"`; `""` where it says something else.
+
+    Example:
+        >>> part_of("Train"), part_of("valid_0"), part_of("val_loss")
+        ('train', 'val', '')
+    """
+    words = [word for word in tokens(name) if not word.isdigit() and word not in ("set", "s")]
+    kinds = [
+        k for k, known in (("train", _TRAIN), ("val", _VALIDATION), ("test", _TEST)) if words and words[0] in known
+    ]
+    return kinds[0] if len(words) == 1 and kinds else ""
+
+
+def counts(name: str) -> bool:
+    """Whether a name is that of a counter of epochs or steps."""
+    return _first([name], _EPOCH | _STEP) is not None
 
 
 def is_curve(name: str) -> bool:
@@ -185,7 +216,8 @@ def _recognize(name: str) -> tuple[str, str, int] | None:
     part = "train"
     for word in words:
         part = "val" if word in _VALIDATION else "test" if word in _TEST else part
-    bare = [w for w in words if w not in _TRAIN | _VALIDATION | _TEST]
+    parts = _TRAIN | _VALIDATION | _TEST
+    bare = [w for before, w in zip(["", *words], words) if w not in parts and not (w.isdigit() and before in parts)]
     rest = [w for w in bare if w not in _FILLER and w not in _STEPWISE] or bare
     if not rest and words:
         return "loss", part, 3

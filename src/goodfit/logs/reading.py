@@ -35,8 +35,8 @@ def read(what: Any, *, loss: str | None = None, val_loss: str | None = None) -> 
     """The trainings in a log.
 
     Args:
-        what: a path (CSV, JSON, JSON lines), `"-"` for standard input, a mapping of lists such as `History.history`,
-            a list of rows, or a DataFrame.
+        what: a path (CSV, JSON, JSON lines, printed lines), `"-"` for standard input, a mapping of lists such as
+            `History.history`, a list of rows, or a DataFrame.
         loss: the column of the training loss, where its name does not tell.
         val_loss: the column of the validation loss.
 

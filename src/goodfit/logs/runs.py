@@ -109,9 +109,10 @@ def _segments(log: Log, roles: Roles, curves: Curves, rows: np.ndarray, notes: l
     if counter is None:
         bounds = [0, *(int(np.searchsorted(index, b)) for b in log.breaks), len(index)]
         bounds = sorted(set(bounds))
-        return [
+        parts = [
             _Segment(np.arange(b - a), {k: v[index[a:b]] for k, v in curves.items()}, unit) for a, b in pairwise(bounds)
         ]
+        return [_ended(part, notes) for part in parts]
     counted = np.isfinite(counter)
     if not counted.all():
         if not counted.any():
@@ -145,7 +146,33 @@ def _segments(log: Log, roles: Roles, curves: Curves, rows: np.ndarray, notes: l
         part = {k: v[index[begin:stop]] for k, v in curves.items()}
         steps = step[begin:stop] if step is not None else None
         segments.append(_merged(counter[begin:stop], part, unit, steps, notes))
-    return segments
+    return [_ended(segment, notes) for segment in segments]
+
+
+def _ended(segment: _Segment, notes: list[str]) -> _Segment:
+    """A training whose loss is empty from some row on to the end, while the rows go on.
+
+    pandas writes NaN as an empty cell. Where another curve of the training rows goes on, the loss was computed too, and
+    was not a number; where none does, the rows may be empty for any reason: it is said.
+    """
+    loss = segment.curves.get("loss", np.zeros(0))
+    logged = np.flatnonzero(~np.isnan(loss))
+    empty = len(loss) - len(logged)
+    if empty < 2 or len(logged) < 2 or logged[-1] != len(logged) - 1 or not np.isfinite(loss[logged]).all():
+        return segment
+    others = [v for name, v in segment.curves.items() if name != "loss" and not name.startswith("val_")]
+    if not any(np.isfinite(values).all() for values in others):
+        notes.append(
+            f"the last {empty} rows hold no loss. Where it was not a number (pandas writes NaN as an empty cell), the "
+            "training diverged; write it as nan to have it read so."
+        )
+        return segment
+    notes.append(f"the last {empty} rows hold no loss beside other curves: it is read as not a number.")
+    curves = dict(segment.curves)
+    for name in ("loss", "val_loss"):
+        if name in curves and np.isnan(curves[name][len(logged) :]).all():
+            curves[name] = np.where(np.arange(len(loss)) >= len(logged), np.inf, curves[name])
+    return _Segment(segment.axis, curves, segment.unit)
 
 
 def _merged(

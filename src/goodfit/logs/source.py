@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from goodfit.errors import InputError
 
@@ -105,9 +107,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
             if not file.is_file():  # a pipe, which can be read but once
                 return _piped(str(file), stream)
             head = stream.read(HEAD_BYTES)
+        if head.startswith(b"\x1f\x8b"):
+            with gzip.open(file) as unpacked:
+                return _piped(str(file), cast(IO[bytes], unpacked))
         size = file.stat().st_size
     except InputError:
         raise
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{str(file)!r} is a broken gzip file: {error}.", "Compress the log again.") from None
     except FileNotFoundError:
         raise InputError(f"there is no file {str(file)!r}.", "Check the path.") from None
     except (OSError, ValueError) as error:
