@@ -22,6 +22,8 @@ BUDGET = 24
 """Steps of a search over those of the faulty training on all seeds."""
 MOST = 3
 """Changes of a random trial at most: of all subsets most would change half of everything at once."""
+DRAWS = (0, 1000, 2000)
+"""Each rival searches so many times: what is added to the number that its choices are drawn by."""
 WAYS = ("improve", "random", "TPE")
 Point = tuple[float, float, float]
 """Units spent, validation loss and hidden loss (over chance) of the best recipe so far."""
@@ -176,9 +178,9 @@ def measure(one: Faulty, number: int) -> dict[str, Any]:
     own = study(one.recipe(), one.dataset())
     changes = changes_of(own)
     traces = {
-        "improve": by_improve(study(one.recipe(), one.dataset())),  # with the signals of trainings of its own
-        "random": at_random(own, changes, number),
-        "TPE": by_tpe(own, changes, number),
+        "improve": [by_improve(study(one.recipe(), one.dataset()))],  # with the signals of trainings of its own
+        "random": [at_random(own, changes, number + draw) for draw in DRAWS],
+        "TPE": [by_tpe(own, changes, number + draw) for draw in DRAWS],
     }
     about = {"name": one.name, "fault": one.fault, "number": number, "changes": [change.name for change in changes]}
     return about | {"traces": traces, "seconds": round(time.monotonic() - began)}
@@ -190,7 +192,7 @@ def run(folder: Path, limit: int, results: dict[str, Any], keep: Callable[[dict[
     for one, _ in zip(faulty(folder, {made["name"] for made in done}), range(limit), strict=False):
         done.append(measure(one, len(done)))
         keep(results)
-        ends = {way: trace[-1][1:] for way, trace in done[-1]["traces"].items()}
+        ends = {way: [trace[-1][1:] for trace in traces] for way, traces in done[-1]["traces"].items()}
         print(one.name, one.fault, ends, done[-1]["seconds"], "s", flush=True)
 
 
@@ -204,6 +206,11 @@ def at(trace: list[Point], units: float, which: int) -> float:
     return [point for point in trace if point[0] <= units + 1e-9 or point is trace[0]][-1][which]
 
 
+def _found(done: list[dict[str, Any]], way: str, units: float, which: int) -> np.ndarray:
+    """The losses of what a way of searching had found by then, shape (trainings, draws)."""
+    return np.array([[at(trace, units, which) for trace in one["traces"][way]] for one in done])
+
+
 def lines(done: list[dict[str, Any]]) -> list[str]:
     """Losses at several budgets, mean over the trainings, and those of the rivals over those of `improve`."""
     from goodfit.stats import bootstrap_interval
@@ -214,7 +221,8 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
         "",
         f"{len(done)} faulty trainings ({', '.join(one['fault'] for one in done)}); losses over chance, mean over the"
         " trainings; in brackets the geometric mean of a rival's loss over that of `improve`, with the 95 % bootstrap"
-        " interval over trainings. Validation rows are those by which a search chooses, hidden ones are not. A budget"
+        f" interval over trainings; {len(DRAWS)} searches of each rival, by seeds of their own. Validation rows are"
+        " those by which a search chooses, hidden ones are not. A budget"
         " of 1 trains the faulty recipe once on its 8 seeds.",
         "",
         "| budget | rows | " + " | ".join(WAYS) + " |",
@@ -222,10 +230,10 @@ def lines(done: list[dict[str, Any]]) -> list[str]:
     ]
     for units in (6, 12, 18, BUDGET):
         for which, rows in ((1, "validation"), (2, "hidden")):
-            values = {way: np.array([at(one["traces"][way], units, which) for one in done]) for way in WAYS}
+            values = {way: _found(done, way, units, which) for way in WAYS}
             cells = [f"{values['improve'].mean():.3f}"]
             for way in WAYS[1:]:
-                ratio = np.log(values[way] / values["improve"])
+                ratio = np.log(values[way] / values["improve"]).mean(axis=1)
                 text = f"{values[way].mean():.3f} ({np.exp(ratio.mean()):.2f}"
                 if len(done) > 2:
                     interval = bootstrap_interval(np.mean, ratio)
@@ -246,7 +254,7 @@ def draw(done: list[dict[str, Any]], file: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.5), sharey=True, layout="constrained")
     for place, (which, rows) in enumerate(((1, "validation rows"), (2, "hidden rows"))):
         for way in WAYS:
-            curves = np.array([[at(one["traces"][way], u, which) for u in units] for one in done])
+            curves = np.stack([_found(done, way, u, which).mean(axis=1) for u in units], axis=1)
             axes[place].plot(units, curves.mean(axis=0), label=way)
             if len(done) > 1:
                 error = curves.std(axis=0, ddof=1) / np.sqrt(len(done))
