@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from lab_cases import Faulty, Study, faulty, halves, study
 
@@ -192,6 +193,7 @@ def run(folder: Path, limit: int, results: dict[str, Any], keep: Callable[[dict[
     for one, _ in zip(faulty(folder, {made["name"] for made in done}), range(limit), strict=False):
         done.append(measure(one, len(done)))
         keep(results)
+        jax.clear_caches()  # no other training has these programs
         ends = {way: [trace[-1][1:] for trace in traces] for way, traces in done[-1]["traces"].items()}
         print(one.name, one.fault, ends, done[-1]["seconds"], "s", flush=True)
 

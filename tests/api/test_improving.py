@@ -1,5 +1,6 @@
 """`improve` on models such as users have: what is edited, what is refused, and that the model stays as it was."""
 
+import gc
 import json
 
 import keras
@@ -14,6 +15,7 @@ from goodfit.improvement.propose import UNASKED
 from goodfit.report.ladder import ladder_json, ladder_text
 from goodfit.store import load_study
 from goodfit.training import edits, own_model
+from goodfit.training.members import EpochsProgram
 from goodfit.values import Change
 
 L = keras.layers
@@ -299,6 +301,19 @@ def test_a_label_for_each_step_is_judged_without_padding():
     expected = np.ma.masked_array(of_steps, x == 0).mean(axis=1).mean()
     assert study.test[0].value == pytest.approx(float(expected), rel=1e-4)
     assert not {"class-imbalance", "too-few-examples"} & {one.slug for one in study.trials[0].diagnosis.found}
+
+
+def test_a_study_that_is_held_holds_no_compiled_programs():
+    """Each has hundreds of memory maps, of which a process may have 65,530 on Linux: some ten studies of them."""
+
+    def programs():
+        gc.collect()
+        return sum(isinstance(thing, EpochsProgram) for thing in gc.get_objects())
+
+    before = programs()
+    study = improve(sequential(), *rows(), changes=[remedies.wider()], **QUICK)
+    assert programs() == before
+    assert study.best_model.count_params()
 
 
 def test_given_weights_start_every_seed():

@@ -97,9 +97,13 @@ class Proof:
 
     @contextmanager
     def placed(self, on: Place) -> Iterator[Proof]:
-        """While entered, trials are trained there."""
+        """While entered, trials are trained there. Compiled programs are let go at its end: each holds hundreds of the
+        memory maps that a process may have (65,530 on Linux), and a finished study may be held for long."""
         if on == "local":
-            yield self
+            try:
+                yield self
+            finally:
+                self.rows.programs.clear()
             return
         from goodfit.improvement.on_ray import RayWorkers
         from goodfit.training.portable import PortableTraining
