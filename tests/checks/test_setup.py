@@ -40,3 +40,11 @@ def test_initial_loss(make, initial, status):
 def test_not_measured(make, slug):
     assert make.finding(slug, make.healthy()).status == "not-applicable"
     assert make.finding(slug, make.healthy(measurements={"chance_loss": 0.0})).status == "not-applicable"
+
+
+def test_what_training_rows_lose_is_read_against_their_chance(make):
+    """Of a target that is mostly zero, few rows hold the variance, and validation rows may have little of it."""
+    run = make.healthy(measurements={"chance_loss": 0.2, "train_chance_loss": 1.0, "initial_loss": 1.0})
+    assert make.finding("initial-loss-off-chance", run).status == "clear"
+    run = make.healthy(measurements={"chance_loss": 0.2, "train_chance_loss": 1.0, "small_sample_loss": 0.08})
+    assert make.finding("cannot-overfit-small-sample", run).status == "clear"
