@@ -84,3 +84,10 @@ def test_other_text_is_refused_in_words(text, tmp_path):
     (tmp_path / "log.txt").write_text(text, encoding="utf-8")
     with pytest.raises(InputError):
         read(tmp_path / "log.txt")
+
+
+def test_comments_in_a_table_are_none(tmp_path):
+    (tmp_path / "log.csv").write_text("# best loss: 0.5\n# best loss: 0.4\nloss,val_loss\n1,1.1\n0.5,0.7\n")
+    (run,) = read(tmp_path / "log.csv")
+    assert run.provenance["format"] == "CSV"
+    assert run.history["val_loss"] == [1.1, 0.7]

@@ -36,7 +36,7 @@ def _lines(text: str) -> list[str]:
 def _pairs(line: str) -> dict[str, str]:
     """The curves that a line tells, and their values as text."""
     found = {}
-    for match in _PAIR.finditer(line):
+    for match in _PAIR.finditer("" if line.lstrip().startswith("#") else line):  # a comment in a table
         name = match[1].replace("'s ", " ").strip(".'- ")
         if is_curve(name):
             found[name] = match[2] + match[3]
