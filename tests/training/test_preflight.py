@@ -63,6 +63,8 @@ def changed(array, place, value):
         (model, {"x": pd.DataFrame(X, columns=list("abc")).assign(c="red")}, ["not numbers", "column 'c'"]),
         (model, {"x": X.astype(str)}, ["x holds values that are not numbers"]),
         (model, {"sample_weight": np.zeros(12)}, ["zero in every row"]),
+        (model, {"x": X.tolist()}, ["x is a plain list", "np.asarray(x)"]),
+        (model, {"y": Y.tolist()}, ["y is a plain list"]),
         (model, {"x": X[:0], "y": Y[:0]}, ["x is empty", "(0, 3)"]),
     ],
 )

@@ -92,3 +92,26 @@ def test_a_schedule_longer_than_the_training_is_told():
 def test_the_words_reach_the_user():
     result = goodfit.fit(compiled(), np.ones((8, 3)), np.ones((8, 1)), batch_size=64, verbose=0)
     assert any("single step" in note for note in result.provenance["notes"])
+
+
+@pytest.mark.parametrize("share", [1.5, 1.0, -0.2])
+def test_a_share_of_rows_that_is_none_is_refused(share):
+    """Keras takes a negative one for no validation, and one above 1 for some of the first rows."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(InputError, match="validation_split"):
+        goodfit.fit(model, np.ones((8, 2)), np.ones(8), validation_split=share, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"epochs": "5"}, "epochs is '5'"),
+        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"callbacks": [keras.callbacks.EarlyStopping]}, "the class EarlyStopping stands among the callbacks"),
+        ({"callbacks": ["early"]}, "'early' stands among the callbacks"),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused(arguments, words):
+    with pytest.raises(InputError, match=words):
+        goodfit.fit(compiled(), np.ones((8, 3)), np.ones(8), verbose=0, **arguments)

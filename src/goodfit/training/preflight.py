@@ -70,6 +70,8 @@ def check(
     if isinstance(x, IdentityBatches):
         x, y = x.x, x.y
     _check_frozen(model)
+    _check_list("x", x)
+    _check_list("y", y)
     check_shape(model, "x", x)
     if isinstance(validation_data, (tuple, list)) and validation_data:
         check_shape(model, "validation x", validation_data[0])
@@ -226,6 +228,15 @@ def _check_kind(name: str, data: Any) -> None:
         elif not numbers and name.endswith("y"):
             remedy = "Number the classes: np.unique(y, return_inverse=True)[1]."
         raise InputError(f"{name} holds values of pandas's type {kind}, which Keras doesn't take.", remedy)
+
+
+def _check_list(name: str, data: Any) -> None:
+    """`InputError` for plain lists of numbers, which Keras takes for the arrays of many inputs."""
+    first = data
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    if isinstance(data, (list, tuple)) and isinstance(first, (bool, int, float, str)):
+        raise InputError(f"{name} is a plain list, which Keras does not take.", f"Give np.asarray({name}).")
 
 
 def check_shape(model: keras.Model, name: str, x: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from goodfit.arguments import whole
 from goodfit.errors import InputError
 from goodfit.training import preflight
 
@@ -62,6 +63,14 @@ def check_setup(
     if rows and epochs:
         said += _schedules(model, epochs * math.ceil(rows / (batch_size or 32)))
     return tuple(said)
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    for one in [] if callbacks is None else keras.tree.flatten(callbacks):  # Keras flattens them too
+        if isinstance(one, type):
+            raise InputError(f"the class {one.__name__} stands among the callbacks.", f"Make one: {one.__name__}(…).")
+        if not isinstance(one, keras.callbacks.Callback) and not hasattr(one, "set_model"):
+            raise InputError(f"{one!r} stands among the callbacks.", "Give objects of keras.callbacks.Callback.")
 
 
 def _optimizer(model: keras.Model) -> Any:
@@ -183,6 +192,16 @@ def check_arguments(model: keras.Model, arguments: Mapping[str, Any]) -> tuple[s
     Raises:
         InputError: for what can't be meant.
     """
+    for name, least in (("epochs", 0), ("initial_epoch", 0), ("batch_size", 0)):
+        if arguments[name] is not None:
+            whole(name, arguments[name], least)
+    _check_callbacks(arguments["callbacks"])
+    split = arguments.get("validation_split")
+    if isinstance(split, (int, float)) and not 0 <= split < 1:  # Keras takes a negative one for none
+        raise InputError(
+            f"validation_split is {split:g}.",
+            "Give the share of the rows that is held out, at least 0 and below 1: 0.2.",
+        )
     first, last = arguments["initial_epoch"], arguments["epochs"]
     if isinstance(first, int) and isinstance(last, int) and first >= last:
         return (f"nothing is trained: initial_epoch is {first}, and epochs is the number of the last one, {last}.",)
