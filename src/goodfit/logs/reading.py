@@ -22,8 +22,8 @@ def all_formats() -> tuple[LogFormat, ...]:
     """Every format of this package's modules, in the order in which they are asked.
 
     Example:
-        >>> [format.name for format in all_formats()][:2]
-        ['JSON lines', 'JSON']
+        >>> [format.name for format in all_formats()]
+        ['JSON lines', 'printed lines', 'JSON', 'CSV']
     """
     package = importlib.import_module("goodfit.logs")
     modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
