@@ -394,3 +394,24 @@ def test_edited_layers_draw_the_same_however_far_keras_has_counted(remedy):
     assert [layer.name for layer in first.layers] != [layer.name for layer in second.layers]
     for one, other in zip(first.variables, second.variables, strict=True):
         np.testing.assert_array_equal(one.value, other.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"optimizer.learning_rate": -1}, "the learning rate is -1"),
+        ({"optimizer.learning_rate": "fast"}, "the learning rate is 'fast'"),
+        ({"optimizer.learning_rate": float("nan")}, "the learning rate is nan"),
+        ({"optimizer.learning_rate": {"times": "two"}}, "to be 'two' times"),
+        ({"optimizer.clipnorm": -1}, "clipnorm is -1"),
+        ({"optimizer": "no-optimizer"}, "sets 'optimizer' to 'no-optimizer', which can't be done"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"epochs": 2.5}, "epochs is 2.5"),
+        ({"early_stopping": -5}, "early stopping is -5"),
+        ({"early_stopping": {"patience": -5}}, "patience of early stopping is -5"),
+        ({"clipping": {"clipnorm": -1.0}}, "clipnorm is -1"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused_before_training(plain, given, said):
+    with pytest.raises(InputError, match=said):
+        edits.apply(plain, change(given))

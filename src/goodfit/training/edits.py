@@ -46,11 +46,12 @@ from goodfit.training import (
     edits_pretrain,
     edits_schedules,
     edits_shapes,
+    edits_values,
 )
 from goodfit.training.edits_graph import Entry, Graph, is_graph
 from goodfit.training.edits_layers import times
 from goodfit.training.recipes import build
-from goodfit.values import Change, EarlyStopping, Recipe
+from goodfit.values import Change, Recipe
 from goodfit.values._json import plain
 
 _PLAIN = ("batch_size", "epochs", "shuffle", "loss", "metrics", "schedule", "clipping", "seed", "stages")
@@ -95,7 +96,17 @@ def apply(recipe: Recipe, change: Change, *, x: Any = None, y: Any = None) -> Re
         raise InputError(f"the change {change.name!r} edits no field of a recipe.", change.describe)
     after = recipe
     for path, value in change.edits.items():
-        after = edits_frozen.restaged(after, _edit(after, path, value, x, y))
+        try:
+            after = edits_frozen.restaged(after, _edit(after, path, value, x, y))
+        except InputError:
+            raise
+        except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as problem:
+            raise InputError(
+                f"the change {change.name!r} sets {path!r} to {value!r}, which can't be done: "
+                f"{edits_shapes.reason_of(problem)}.",
+                "See goodfit.training.edits for what each field takes.",
+            ) from problem
+    edits_values.check(after)
     edits_schedules.check_plateau(after)
     if after == recipe:
         raise InputError(f"the change {change.name!r} would leave the recipe as it is.", "Propose another.")
@@ -147,7 +158,7 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
     if head == "optimizer":
         return _optimizer_field(recipe, field, value)
     if path == "early_stopping":
-        return recipe.replace(early_stopping=None if value is None else EarlyStopping(**value))
+        return recipe.replace(early_stopping=None if value is None else edits_values.early_stopping(value))
     if head == "early_stopping" and recipe.early_stopping is not None:
         old = getattr(recipe.early_stopping, field, None)
         return recipe.replace(
@@ -176,6 +187,7 @@ def _edit(recipe: Recipe, path: str, value: Any, x: Any, y: Any) -> Recipe:
         return recipe.replace(clipping=dict(value), optimizer=_without_clipping(recipe.optimizer))
     if path in _PLAIN:
         after = recipe.replace(**{path: times(value, path, getattr(recipe, path))})
+        edits_values.check(after)
         return _stretched(after, recipe)
     raise InputError(f"a recipe has no field {path!r} that a change can edit.", "See goodfit.training.edits.")
 

@@ -17,6 +17,7 @@ A layer is named by its path (`encoder/dense_1`; the bare name where only one ha
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -161,7 +162,10 @@ def times(value: Any, field: str, old: Any) -> Any:
         return copy.deepcopy(value)
     if isinstance(old, bool) or not isinstance(old, (int, float)):
         raise InputError(f"{field} is {old!r}, which can't be multiplied.", "Give its new value.")
-    product = old * value["times"]
+    factor = value["times"]
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not (math.isfinite(factor) and factor >= 0):
+        raise InputError(f"{field} is to be {factor!r} times what it is.", "Give a number that is not negative.")
+    product = old * factor
     return max(1, round(product)) if isinstance(old, int) or field in _WHOLE else product
 
 
