@@ -204,6 +204,7 @@ def test_load(folder: Any) -> None:
         ({"budget": "0s"}, "the budget is '0s'"),
         ({"changes": 2.5}, "changes is 2.5"),
         ({"changes": "nonsense"}, "no change is called 'nonsense'"),
+        ({"changes": goodfit.Change("idle", {}, "", "")}, "the change 'idle' says no edit"),
         ({"validation_data": (X,)}, "validation_data is no pair"),
         ({"validation_data": (X[:, :2], Y)}, r"the rows of validation x have the shape \(2,\)"),
         ({"validation_data": (X, Y[:9])}, "validation x has 60 rows and y has 9"),

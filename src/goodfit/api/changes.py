@@ -147,6 +147,11 @@ def chosen(
     mine = {name: change for change in own for name in (change.name, change.label)}
     listed = []
     for one in changes:
+        if isinstance(one, Change) and not (isinstance(one.edits, Mapping) and one.edits):
+            raise InputError(
+                f"the change {one.name!r} says no edit that could be tried.",
+                'Give the fields that it sets, such as {"batch_size": 16}.',
+            )
         if isinstance(one, Change):
             listed.append(one)
         elif not isinstance(one, str):

@@ -29,6 +29,14 @@ class Case:
         """The run's loss curves, read once for all checks."""
         return read(self.run, self.chance)
 
+    @property
+    def training_chance(self) -> float | None:
+        """The measured loss of chance on the training rows, which their losses are read against; on the validation rows
+        where that alone is known. They differ where a few rows make up most of the target's variance."""
+        known = self.run.measurements
+        chance = known.get("train_chance_loss", known.get("chance_loss"))
+        return None if chance is None else float(chance)
+
 
 @dataclass(frozen=True)
 class Check:

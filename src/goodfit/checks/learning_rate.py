@@ -93,7 +93,7 @@ def learning_rate_too_low(case: Case) -> Finding:
         return _of_rerun(slug, case, rerun, changes, "A higher learning rate")
     gains = _both(case, "onward", "tenfold") or _both(case, "afresh", "tenfold")
     known = case.run.measurements
-    sample, chance = known.get("small_sample_tenfold_loss"), known.get("chance_loss", math.nan)
+    sample, chance = known.get("small_sample_tenfold_loss"), case.training_chance or math.nan
     if gains is None and sample is None:
         return not_applicable(slug, _NOT_TRIED)
     changes = [remedies.raise_learning_rate(10.0), remedies.raise_learning_rate(3.0)]

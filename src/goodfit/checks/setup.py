@@ -16,13 +16,6 @@ def _measured(case: Case, name: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _chance_of_training(case: Case) -> float | None:
-    """The chance loss on the training rows, whose losses are read against it; on the validation rows where that alone
-    is known. They differ where a few rows make up most of the target's variance."""
-    known = _measured(case, "train_chance_loss")
-    return _measured(case, "chance_loss") if known is None else known
-
-
 @check("cannot-overfit-small-sample", explains=_TROUBLE)
 def cannot_overfit_small_sample(case: Case) -> Finding:
     """The network can't even memorize a handful of rows.
@@ -40,7 +33,7 @@ def cannot_overfit_small_sample(case: Case) -> Finding:
     Source: Karpathy (2019), "A recipe for training neural networks", section 2.
     """
     slug = "cannot-overfit-small-sample"
-    sample, chance = _measured(case, "small_sample_loss"), _chance_of_training(case)
+    sample, chance = _measured(case, "small_sample_loss"), case.training_chance
     if sample is None or chance is None or not chance > 0.0:
         return not_applicable(slug, "the network was not tried on a small sample of its rows.")
     share = sample / chance
@@ -69,7 +62,7 @@ def initial_loss_off_chance(case: Case) -> Finding:
     Source: Karpathy (2019), "A recipe for training neural networks", section 2, "verify loss @ init".
     """
     slug = "initial-loss-off-chance"
-    initial, chance = _measured(case, "initial_loss"), _chance_of_training(case)
+    initial, chance = _measured(case, "initial_loss"), case.training_chance
     if initial is None or chance is None or not chance > 0.0:
         return not_applicable(slug, "the loss before training was not measured.")
     ratio = initial / chance
