@@ -758,6 +758,8 @@ def test_named_changes_of_a_training_function_are_its_settings():
         (bowl, {"metric": "mae", "epochs": 3}, "epochs, metric would have no part"),
         (lambda learning_rate: {"val_loss": [[learning_rate, 2], [3, 4]]}, {}, "no list of numbers"),
         (lambda learning_rate: {"val_loss": [str(learning_rate), "a"]}, {}, "no list of numbers"),
+        (lambda learning_rate: {"val_loss": [2.0, learning_rate]}, {}, "same history with each of 2 seeds"),
+        (lambda settings, seed: {"val_loss": [settings, seed]}, {}, "can't be called with its settings, as train"),
         (compiled(keras.Sequential([keras.Input((4,)), L.Dense(1)])), {"epochs": 2}, "a Keras model was given"),
     ],
 )

@@ -116,6 +116,26 @@ def test_what_a_function_is_bound_to_is_part_of_what_it_is(tmp_path: Path) -> No
         searched(other, out=tmp_path, overwrite=True)
 
 
+def test_a_function_may_hold_and_return_tensors() -> None:
+    """As a PyTorch loop does: parameters that need gradients, losses that nobody called `.item()` of."""
+    torch = pytest.importorskip("torch")
+    held = [torch.nn.Linear(3, 1), torch.ones(2, dtype=torch.bfloat16)]
+
+    def train(seed: int, learning_rate: float) -> dict[str, list[Any]]:
+        assert len(held) == 2
+        loss = torch.tensor(1.0 + seed / 100, requires_grad=True)
+        return {"val_loss": [loss * 2, loss * learning_rate]}
+
+    before = source_of(train)
+    study = searched(train)
+    assert study.trials[0].run.curves["val_loss"].shape[1] == 2
+    with torch.no_grad():
+        held[0].weight += 1
+    assert source_of(train) != before
+    with pytest.raises(InputError, match="Linear is a PyTorch module"):
+        goodfit.improve(held[0], settings={"learning_rate": 0.1})
+
+
 def test_a_damaged_trial_is_trained_again(tmp_path: Path) -> None:
     def train(seed: int, learning_rate: float) -> dict[str, list[float]]:
         return curves(1 + 10 * learning_rate + seed / 100)

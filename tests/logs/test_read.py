@@ -367,3 +367,33 @@ def test_losses_of_players_and_losses_of_other_rows_are_not_summed(write):
     (run,) = read(write(table("epoch,a_loss,b_loss,val_b_loss", [(i, a, a, b) for i, a, b in ROWS])))
     assert "loss" not in run.curves
     assert run.provenance["notes"][0].startswith("no loss of the whole was logged: b_loss is read, a_loss not")
+
+
+def test_rows_of_other_kinds_are_no_divergence():
+    """pandas writes NaN where a row has no such column: rows of validation, the summary at the end."""
+    rows = []
+    for epoch in range(1, 21):
+        rows += [{"loss": 0.9**epoch + 0.1, "epoch": epoch}, {"eval_loss": 0.9**epoch + 0.15, "epoch": epoch}]
+    frame = pd.DataFrame([*rows, {"train_runtime": 100.0, "train_loss": 0.3, "epoch": 20}])
+    (run,) = read(frame)
+    assert np.isfinite(run.curves["loss"]).all()
+    assert np.isfinite(run.curves["val_loss"]).all()
+    frame.loc[20:, ["loss", "eval_loss"]] = np.nan
+    frame["learning_rate"] = np.where(frame.index % 2 == 0, 0.1, np.nan)
+    frame["eval_runtime"] = np.where(frame.index % 2 == 1, 0.1, np.nan)
+    (run,) = read(frame)
+    assert np.isinf(run.curves["loss"][0, -5:]).all()
+    once = pd.DataFrame([*[{"loss": 0.9**e, "epoch": e} for e in range(9)], {"eval_loss": 0.4, "epoch": 8}])
+    assert np.isfinite(read(once)[0].curves["loss"]).all()
+
+
+def test_rows_of_one_step_are_one():
+    """Lightning's CSV: the row of validation has the step of the last row of training."""
+    rows = []
+    for epoch in range(12):
+        rows += [{"epoch": epoch, "step": epoch * 100 + s, "train_loss": 0.9**epoch} for s in (49, 99)]
+        rows.append({"epoch": epoch, "step": epoch * 100 + 99, "val_loss": 0.9**epoch + 0.1})
+    (run,) = read(pd.DataFrame(rows))
+    assert run.unit == "step"
+    assert list(run.epoch) == [epoch * 100 + s for epoch in range(12) for s in (49, 99)]
+    np.testing.assert_allclose(run.curves["val_loss"][0, 1::2], [0.9**epoch + 0.1 for epoch in range(12)])

@@ -120,8 +120,9 @@ def improve(
     answer. The model that was given is never touched.
 
     Args:
-        model: a compiled Keras model, Sequential or Functional; or a function that takes the `settings` and a `seed`
-            by their names, trains, and returns a history (a dict of curves with `val_loss`).
+        model: a compiled Keras model, Sequential or Functional; or a function, of any framework, that is called as
+            `train(**settings, seed=seed)`, trains with weights and an order of rows drawn by that seed, and returns
+            a history (a dict of curves with `val_loss`, a number for each epoch).
         x: inputs, an array or a structure of them, rows first.
         y: targets.
         validation_data: `(x, y)` to validate on. Without it, each seed divides the rows at random by itself; give it
@@ -261,6 +262,11 @@ def _check_model(model: Any) -> None:
         )
     if isinstance(model, type):
         raise InputError(f"the class {model.__name__} was given, and no model.", "Make one of it, and compile it.")
+    if any(base.__module__.split(".")[0] == "torch" for base in type(model).__mro__):
+        raise InputError(
+            f"{type(model).__name__} is a PyTorch module, whose layers are not edited.",
+            "Give a function that makes the module, trains it and returns a history, and settings={…} of it.",
+        )
     if not hasattr(model, "compiled") and not callable(model):
         raise InputError(f"{type(model).__name__} is no Keras model.", "Give a compiled Keras model, or a function.")
 

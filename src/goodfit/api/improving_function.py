@@ -74,6 +74,7 @@ def improve_function(
     if not settings:
         raise InputError("the function's settings are not given.", 'Give settings={"learning_rate": 1e-3, …}.')
     named = getattr(train, "__name__", type(train).__name__)
+    _check_call(train, settings)
     recipe = Recipe(
         model={"class_name": named, "config": {}},
         optimizer={},
@@ -90,6 +91,8 @@ def improve_function(
         arm = known.get(key) or (trials.find(key) if trials is not None else None)
         if arm is None:
             arm = _arm(train, recipe, seeds) if workers is None else workers.run(recipe, seeds)
+            if not known:
+                _check_repeats(arm.run)
             if trials is not None:
                 trials.keep(key, arm)
         known[key] = arm
@@ -140,6 +143,39 @@ def improve_function(
     return study
 
 
+def _check_call(train: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """`InputError` for a function that does not take the settings by their names."""
+    try:
+        signature = inspect.signature(train)
+    except (TypeError, ValueError):  # of none that is written in Python
+        return
+    seeded = {"seed": 0} if _takes_seed(signature) else {}
+    try:
+        signature.bind(**settings, **seeded)
+    except TypeError as problem:
+        called = ", ".join(f"{name}=…" for name in {**settings, **seeded})
+        raise InputError(
+            f"the training function can't be called with its settings, as train({called}): {problem}.",
+            "Let it take each setting, and a seed, as an argument of that name; bind others with functools.partial.",
+        ) from None
+
+
+def _check_repeats(run: Run) -> None:
+    """`InputError` where a function that is called with several seeds gives the same numbers with each."""
+    curves = list(run.curves.values())
+    if len(run.seeds) > 1 and all(np.isfinite(curve).all() and (curve == curve[:1]).all() for curve in curves):
+        raise InputError(
+            f"the training function gives the same history with each of {len(run.seeds)} seeds: nothing is repeated, "
+            "and chance can't be told from effect.",
+            "Let it take a seed, and draw initial weights and the order of the rows by it.",
+        )
+
+
+def _takes_seed(signature: inspect.Signature) -> bool:
+    takes = signature.parameters
+    return "seed" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
+
+
 def _epochs(known: Mapping[str, Arm], recipe: Recipe) -> int:
     """How many epochs the function trains for with one seed, as far as is known: by its settings, or as it did."""
     asked = recipe.preparation.get("epochs")
@@ -159,8 +195,7 @@ def _workers(on: Place, train: Callable[..., Any], report: Report) -> AbstractCo
 
 def _arm(train: Callable[..., Any], recipe: Recipe, seeds: tuple[int, ...]) -> Arm:
     """The function called once for each seed; what it raises fails the trial."""
-    takes = inspect.signature(train).parameters
-    seeded = "seed" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    seeded = _takes_seed(inspect.signature(train))
     histories = []
     for seed in seeds:
         made = train(**recipe.preparation, **({"seed": seed} if seeded else {}))
@@ -206,10 +241,16 @@ def _history(made: Any) -> dict[str, np.ndarray]:
 def _curve(values: Any) -> np.ndarray | None:
     """One number for each epoch; `None` of what is none."""
     try:
-        found = np.atleast_1d(np.asarray(values, np.float64))
-    except (TypeError, ValueError):
+        numbers = [float(_detached(one)) for one in values] if isinstance(values, (list, tuple)) else _detached(values)
+        found = np.atleast_1d(np.asarray(numbers, np.float64))
+    except (TypeError, ValueError, RuntimeError):
         return None
     return found if found.ndim == 1 else None
+
+
+def _detached(value: Any) -> Any:
+    """PyTorch's tensors without the gradients and the device that NumPy doesn't know."""
+    return value.detach().cpu() if hasattr(value, "detach") else value
 
 
 def _apply(recipe: Recipe, change: Change) -> Recipe:

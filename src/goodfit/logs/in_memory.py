@@ -196,13 +196,29 @@ def _turned(columns: Mapping[str, Mapping[Any, Any]]) -> list[dict[str, Any]]:
 
 
 def _frame_columns(frame: Any) -> dict[str, Any]:
-    columns = {str(name): frame.iloc[:, place].to_numpy() for place, name in enumerate(frame.columns)}
+    columns = _of_kinds({str(name): frame.iloc[:, place].to_numpy() for place, name in enumerate(frame.columns)})
     label = getattr(frame.index, "name", None)
     if isinstance(label, str) and label not in columns:
         columns = {label: frame.index.to_numpy(), **columns}
     if not columns:
         raise InputError("the DataFrame has no columns.", _EXPECTED)
     return columns
+
+
+def _of_kinds(columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The columns with `None` in place of NaN where a row is of another kind: what stands in it never stands beside
+    this column's numbers (a row of validation among those of training, the summary at the end)."""
+    held = {
+        name: np.array([value is not None and value == value for value in cells]) for name, cells in columns.items()
+    }
+    curves = [name for name in columns if not counts(name)]
+    told: dict[str, Any] = dict(columns)
+    for name in curves:
+        beside = [held[other] for other in curves if other != name and not (held[other] & held[name]).any()]
+        other_kind = np.any([~held[name] & found for found in beside], axis=0)
+        if beside and held[name].any() and other_kind.any():
+            told[name] = [None if off else value for value, off in zip(columns[name], other_kind, strict=True)]
+    return told
 
 
 def _is_list(value: Any) -> bool:

@@ -190,11 +190,12 @@ def _merged(
         notes.append("of what was logged several times in an epoch, the last value was taken.")
         return _Segment(values, {k: _latest(v, place, len(values)) for k, v in curves.items()}, unit)
     if np.median(count) >= 2:
-        steps = np.arange(len(counter), dtype=np.float64)
-        if step is not None and np.isfinite(step).all() and (np.diff(step) > 0).all():
-            steps = step
         notes.append("the log has several rows per epoch: it is read per step.")
-        return _Segment(steps, curves, "step")
+        if step is not None and np.isfinite(step).all() and (np.diff(step) >= 0).all():
+            apart, place = np.unique(step, return_inverse=True)  # a validation has the step before it
+            if all((np.bincount(place, ~np.isnan(v), len(apart)) <= 1).all() for v in curves.values()):
+                return _Segment(apart, {k: _latest(v, place, len(apart)) for k, v in curves.items()}, "step")
+        return _Segment(np.arange(len(counter), dtype=np.float64), curves, "step")
     notes.append(f"left out: {plural(len(counter) - len(values), 'row')} of an epoch that is logged again later.")
     return _Segment(values, {k: _latest(v, place, len(values)) for k, v in curves.items()}, unit)
 

@@ -58,11 +58,23 @@ def _told(value: Any, depth: int, left: list[int]) -> Any:
     if isinstance(value, (set, frozenset)):
         return [kind, *sorted(map(repr, value))]
     if hasattr(value, "__array__"):
-        return [kind, _told(np.asarray(value), depth - 1, left)]
+        return [kind, _told(_array(value), depth - 1, left)]
     state = getattr(value, "__dict__", None)
     if isinstance(state, dict):
         return [kind, _source(type(value)), [[name, _told(one, depth - 1, left)] for name, one in state.items()]]
     return [kind, re.sub(r"0x[0-9a-fA-F]+", "", repr(value))]
+
+
+def _array(value: Any) -> Any:
+    """An array of another library as NumPy's; PyTorch's tensors may need gradients, lie on a device, or hold what NumPy
+    has no type for."""
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = value.float() if "bfloat16" in str(value.dtype) else value
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        return repr(value)
 
 
 def _filled(cell: Any) -> bool:
