@@ -126,6 +126,7 @@ def test_the_verdict_survives_the_form(form: str, truth: str) -> None:
     ("names", "words"),
     [
         (("loss",), "No validation loss was logged.*validation_split=0.2"),
+        (("loss", "ce_loss", "val_ce_loss"), "No validation values .* but val_ce_loss: say which belong together"),
         (("val_loss",), "No training loss was logged"),
         ((), "log the loss of each epoch"),
         (("lr", "time"), "log the loss of each epoch"),
@@ -135,6 +136,12 @@ def test_what_is_missing_is_asked_for(names, words) -> None:
     answer = diagnose(Run.from_history(dict.fromkeys(names, fall()), epoch=T))
     assert answer.verdict == "insufficient-evidence"
     assert re.search(words, answer.reason)
+
+
+def test_too_few_values_of_a_validation_are_counted() -> None:
+    few = np.where(T[-5] < T, fall(), np.nan)
+    answer = diagnose(Run.from_history({"loss": fall(), "val_loss": few}))
+    assert "The validation loss was logged 4 times only" in answer.reason
 
 
 def test_a_training_that_fell_and_came_back_for_good_has_collapsed(make) -> None:

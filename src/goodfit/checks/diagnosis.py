@@ -7,6 +7,8 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 
+import numpy as np
+
 from goodfit.checks import thresholds
 from goodfit.checks.case import Case, Check
 from goodfit.checks.reading import Reading
@@ -149,7 +151,7 @@ def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
     if not reading.trains() and not reading.validations():
         return f"Fewer than {thresholds.MIN_POINTS} finite values of a loss were logged: train or log more epochs."
     if not reading.validations():
-        return "No validation loss was logged, or too little of it: train with validation_split=0.2 or validation_data."
+        return _no_validation(case)
     if not reading.trains():
         return "No training loss was logged beside the validation loss: log it, to tell underfitting from overfitting."
     if findings["not-learning"].status == "not-applicable":
@@ -170,6 +172,25 @@ def _what_is_missing(case: Case, findings: dict[str, Finding]) -> str | None:
             f"validation loss to tell a hard table from an underfit network{_PROBE}."
         )
     return None
+
+
+def _no_validation(case: Case) -> str:
+    """What is said where no validation curve can be read: none was logged, too little of it, or of other losses."""
+    logged = int(np.isfinite(case.run.curves.get("val_loss", np.zeros(0))).sum())
+    if logged:
+        return (
+            f"The validation loss was logged {'once' if logged == 1 else f'{logged} times'} only: log it in each epoch."
+        )
+    others = [name for name in case.run.curves if "loss" in name and name.startswith("val_")]
+    if others:
+        return (
+            f"No validation values were logged of the loss that is read, but {', '.join(others[:4])}: say which belong "
+            "together, with loss=… and val_loss=… (--loss, --val-loss)."
+        )
+    return (
+        "No validation loss was logged: log that of rows left out of the training, in each epoch (in Keras, "
+        "validation_split=0.2 or validation_data)."
+    )
 
 
 def _ordered(findings: list[Finding], verdict: str, explains: dict[str, tuple[str, ...]]) -> tuple[Finding, ...]:
