@@ -397,3 +397,14 @@ def test_rows_of_one_step_are_one():
     assert run.unit == "step"
     assert list(run.epoch) == [epoch * 100 + s for epoch in range(12) for s in (49, 99)]
     np.testing.assert_allclose(run.curves["val_loss"][0, 1::2], [0.9**epoch + 0.1 for epoch in range(12)])
+
+
+@pytest.mark.filterwarnings("error")
+def test_tensors_that_need_gradients_and_arrays_of_one_number():
+    torch = pytest.importorskip("torch")
+    losses = [torch.tensor(0.9**e, requires_grad=True) for e in range(9)]
+    (run,) = read({"loss": losses, "val_loss": [torch.tensor([0.8**e]) for e in range(9)]})
+    np.testing.assert_allclose(run.curves["loss"][0], [0.9**e for e in range(9)], rtol=1e-6)
+    np.testing.assert_allclose(run.curves["val_loss"][0], [0.8**e for e in range(9)], rtol=1e-6)
+    (run,) = read([{"loss": np.array([0.5**e])} for e in range(4)])
+    assert run.history["loss"] == [1.0, 0.5, 0.25, 0.125]

@@ -57,13 +57,19 @@ def column(values: Sequence[Any], decimal_comma: bool = False) -> tuple[np.ndarr
             continue
         else:
             try:
-                numbers[i] = float(value)
+                numbers[i] = float(_plain(value))
             except (TypeError, ValueError):
                 texts.append(i)
                 continue
             ambiguous[i] = numbers[i] != numbers[i]
     numbers[_not_finite(ambiguous, np.isnan(numbers) & ~ambiguous)] = np.inf
     return numbers, texts
+
+
+def _plain(value: Any) -> Any:
+    """What an array holds that holds one number; PyTorch's may need gradients, which a number has not."""
+    value = value.detach() if hasattr(value, "detach") else value
+    return value.item() if getattr(value, "ndim", 0) == 1 else value
 
 
 def plural(count: int, noun: str) -> str:

@@ -237,7 +237,7 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return False
     return isinstance(value, (int, float, np.number)) or (
-        hasattr(value, "__float__") and getattr(value, "ndim", 1) == 0
+        hasattr(value, "__float__") and (getattr(value, "shape", None) in ((), (1,)))
     )
 
 
