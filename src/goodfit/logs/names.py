@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -169,6 +170,7 @@ def by_part(
     return out
 
 
+@lru_cache(4096)
 def part_of(name: str) -> str:
     """Which rows a name says, and nothing else: `"train"`, `"val"` or `"test"`; `""` where it says something else.
 
@@ -188,6 +190,7 @@ def counts(name: str) -> bool:
     return _first([name], _EPOCH | _STEP) is not None
 
 
+@lru_cache(4096)
 def is_curve(name: str) -> bool:
     """Whether a name is known as that of a loss or another metric.
 
